@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from dataclasses import dataclass
 from typing import Literal
 
 from pydicom.uid import (
-    UID,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
 )
@@ -20,6 +20,7 @@ _INFLATED = 1 << 20  # bytes of a deflated data set that are searched
 _ELEMENTS = 100_000  # before the study's UID, those of sequences included
 _DEPTH = 32
 _LONGEST = 64  # bytes of a UID or model name
+_UID = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))+")
 _LONG = frozenset(
     (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV")
 )
@@ -57,7 +58,7 @@ def read_identifiers(data: memoryview, syntax: str) -> Identifiers:
 
 def is_uid(text: str) -> bool:
     """Return whether a text is a valid UID."""
-    return bool(text) and UID(text).is_valid
+    return len(text) <= _LONGEST and bool(_UID.fullmatch(text))
 
 
 class _Walk:

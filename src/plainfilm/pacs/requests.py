@@ -36,8 +36,8 @@ from pynetdicom.sop_class import (
 )
 
 from plainfilm.errors import StorageError
+from plainfilm.pacs.acceptance import accept, file_head
 from plainfilm.pacs.identifiers import is_uid, read_identifiers
-from plainfilm.pacs.intake import accept, file_head
 from plainfilm.pacs.ledger import Ledger, uid_key
 from plainfilm.pacs.spool import Spool
 
