@@ -17,7 +17,7 @@ from pydicom.dataset import Dataset
 from plainfilm.errors import DataError
 from plainfilm.pacs.results import MODEL_NAME
 from plainfilm.pixels.dicom_file import QUIET_PYDICOM, read_selected
-from plainfilm.pixels.element_reader import tags_of
+from plainfilm.pixels.element_reader import Selection, tags_of
 from plainfilm.pixels.isolation import ISOLATION
 from plainfilm.pixels.metadata import read_metadata
 from plainfilm.pixels.used_elements import USED
@@ -31,6 +31,7 @@ _DATES = ("StudyDate", "PatientBirthDate")
 _UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
 _CODES = ("PatientSex", "ManufacturerModelName", "PresentationIntentType", "NumberOfFrames")
 _TAGS = tags_of(USED.union(_NAMES, _IDENTIFIERS, _DATES, _UIDS, _CODES, ["StudyTime"]))
+_SELECTION = Selection(_TAGS, parts=100_000)  # radiographs have some hundred elements
 _BY_KEYWORD = {keyword: tag for tag, keyword in _TAGS.items()}
 
 _UID = re.compile(r"(?=.{1,64}\Z)(0|[1-9]\d*)(\.(0|[1-9]\d*))+", re.ASCII)
@@ -94,7 +95,7 @@ def read_header(data: bytes) -> Header:
     failed: HeaderError | None = None
     with ISOLATION, QUIET_PYDICOM:
         try:
-            return _header(read_selected(data, _TAGS))
+            return _header(read_selected(data, _SELECTION))
         except HeaderError as error:
             failed = error
         except Exception:  # libraries raise all kinds for hostile bytes

@@ -15,6 +15,7 @@ from plainfilm.prediction import Prediction
 from plainfilm.records import OperatingPoint, Task
 
 if TYPE_CHECKING:
+    from plainfilm.bundle import IndeterminateRange
     from plainfilm.inference.registry import LoadedBundle
     from plainfilm.pacs.header import Header
 
@@ -30,6 +31,8 @@ __all__ = [
 
 MANUFACTURER = MODEL_NAME = "plainfilm"
 """Manufacturer and model name of every result, by which results are recognised when they return."""
+DESCRIPTION = "plainfilm: research only, not for diagnosis"
+"""Description of both series, and name of the device that observes."""
 REPORT_SERIES, CAPTURE_SERIES = 9001, 9002
 """Numbers of the two series of a study."""
 
@@ -119,6 +122,8 @@ class Model:
         Labels and classes.
     points
         Label to its main operating point, ``balanced`` or else ``given``.
+    indeterminate
+        Label to its indeterminate range.
     """
 
     name: str
@@ -126,6 +131,7 @@ class Model:
     version: str
     task: Task
     points: Mapping[str, OperatingPoint]
+    indeterminate: Mapping[str, IndeterminateRange]
 
     @classmethod
     def of(cls, loaded: LoadedBundle) -> Model:
@@ -137,7 +143,12 @@ class Model:
                     points.setdefault(point.label, point)
         identity = loaded.identity
         return cls(
-            identity["name"], identity["id"], identity["version"], loaded.bundle.task, points
+            name=identity["name"],
+            bundle_id=identity["id"],
+            version=identity["version"],
+            task=loaded.bundle.task,
+            points=points,
+            indeterminate=dict(loaded.bundle.indeterminate),
         )
 
     def evaluate(self, prediction: Prediction) -> tuple[Evaluation, ...]:

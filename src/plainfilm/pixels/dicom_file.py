@@ -8,12 +8,11 @@ from __future__ import annotations
 import contextlib
 import io
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 from pydicom import config as pydicom_config
-from pydicom.tag import BaseTag
 from pydicom.uid import (
     UID,
     AllTransferSyntaxes,
@@ -24,7 +23,7 @@ from pydicom.uid import (
 )
 
 from plainfilm.errors import ImageError
-from plainfilm.pixels.element_reader import Stop
+from plainfilm.pixels.element_reader import ALL_USED, Selection, Stop
 from plainfilm.pixels.elements import read_after_meta, read_elements, read_meta
 from plainfilm.pixels.isolation import Shared, muted
 from plainfilm.pixels.limits import (
@@ -40,7 +39,7 @@ from plainfilm.pixels.sniff import begins_with_vr
 from plainfilm.pixels.used_elements import element, numbers
 
 _BLOCK = 1 << 20
-_HEAD = 1 << 22  # bytes; where a header ends in which single elements are looked up
+_INFLATED_HEAD = 1 << 22  # bytes
 _LAST_GROUP = 0x28
 _META_ELEMENTS = 1000  # there are about ten
 _KNOWN = frozenset(AllTransferSyntaxes)
@@ -86,8 +85,8 @@ def open_dicom(data: bytes, limits: Limits, frame: int) -> DicomFile:
     return file.corrected(*["byte-order"] * turned, *["compression"] * plain)
 
 
-def read_selected(data: bytes, tags: Mapping[BaseTag, str]) -> Any:
-    """Read the elements with these tags, up to group 0028, from the first 4 MiB of a file.
+def read_selected(data: bytes, selection: Selection) -> Any:
+    """Read selected elements up to group 0028; of a deflated file, only the first megabytes.
 
     Time and memory are bounded, whatever the file contains. Libraries raise all kinds of errors
     for hostile bytes.
@@ -95,24 +94,24 @@ def read_selected(data: bytes, tags: Mapping[BaseTag, str]) -> Any:
     at, syntax = _meta(data)
     deflated = syntax == str(DeflatedExplicitVRLittleEndian).encode()
     if data[128:132] == b"DICM" and deflated and not find_misstated(data)[0]:
-        data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data[at:], _HEAD)
-    stream = io.BytesIO(data[:_HEAD])
-    return _read_header(stream, lambda tag: tag >> 16 > _LAST_GROUP, tags)[0]
+        data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data[at:], _INFLATED_HEAD)
+    stream = io.BytesIO(data)
+    return _read_header(stream, lambda tag: tag >> 16 > _LAST_GROUP, selection)[0]
 
 
 def _read_header(
-    stream: io.BytesIO, stop: Stop, used: Mapping[BaseTag, str] | None = None
+    stream: io.BytesIO, stop: Stop, selection: Selection = ALL_USED
 ) -> tuple[Any, str | None, bool]:
     """Return the used elements, the stated transfer syntax, and whether the byte order is not the
     stated one."""
     start, big, turned = find_misstated(stream.getvalue())
-    named = read_meta(stream)
+    named = read_meta(stream, selection)
     if not start:
-        return read_after_meta(stream, named, stop, used), named, False
+        return read_after_meta(stream, named, stop, selection), named, False
     stream.seek(start + 4)
     implicit = not begins_with_vr(stream.read(2))
     stream.seek(start)
-    return read_elements(stream, implicit, not big, stop, used), named, turned
+    return read_elements(stream, implicit, not big, stop, selection), named, turned
 
 
 def find_misstated(data: bytes) -> tuple[int, bool, bool]:

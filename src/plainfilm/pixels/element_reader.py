@@ -66,16 +66,26 @@ class Encoding(NamedTuple):
         return "little" if self.little else "big"
 
 
-class Reader:
-    """Reads one stream; the bounds apply to all that it reads.
+class Selection(NamedTuple):
+    """The elements that are kept, tag to keyword, and how many elements and items are read.
 
-    ``used`` are the elements that are kept, tag to keyword.
+    Without a number, it is that of the largest enhanced files.
     """
 
-    def __init__(self, stream: BinaryIO, used: Mapping[BaseTag, str] | None = None) -> None:
+    tags: Mapping[BaseTag, str]
+    parts: int | None = None
+
+
+ALL_USED = Selection(_USED)
+
+
+class Reader:
+    """Reads one stream; the bounds apply to all that it reads."""
+
+    def __init__(self, stream: BinaryIO, selection: Selection = ALL_USED) -> None:
         self.stream = stream
-        self.left = _PARTS
-        self._used = _USED if used is None else used
+        self._used = selection.tags
+        self._parts = self.left = selection.parts or _PARTS
 
     def data_set(
         self,
@@ -179,7 +189,7 @@ class Reader:
         """Count an element or item, or the work that it causes."""
         self.left -= parts
         if self.left < 0:
-            check_parts("DICOM elements", _PARTS - self.left, _PARTS)
+            check_parts("DICOM elements", self._parts - self.left, self._parts)
 
     def _skip_undefined(
         self, tag: int, vr: str | None, encoding: Encoding, depth: int

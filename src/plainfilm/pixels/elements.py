@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Mapping
 from typing import Any, BinaryIO
 
 from pydicom.charset import default_encoding
@@ -15,17 +14,17 @@ from pydicom.tag import BaseTag
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from plainfilm.errors import ImageError
-from plainfilm.pixels.element_reader import HERE, VRS, Encoding, Reader, Stop
+from plainfilm.pixels.element_reader import ALL_USED, HERE, VRS, Encoding, Reader, Selection, Stop
 
 _SYNTAX = BaseTag(0x00020010)
 
 
-def read_meta(stream: BinaryIO) -> str | None:
+def read_meta(stream: BinaryIO, selection: Selection = ALL_USED) -> str | None:
     """Read the preamble and groups 0002 and 0000; return the stated transfer syntax, if any."""
     stream.seek(128)
     if stream.read(4) != b"DICM":
         stream.seek(0)
-    reader = Reader(stream)
+    reader = Reader(stream, selection)
     meta = reader.data_set(Encoding(False, True), stop=lambda tag: tag >> 16 != 2)
     reader.data_set(Encoding(True, True), stop=lambda tag: tag >> 16 != 0)
     value = meta.get(_SYNTAX)
@@ -33,7 +32,7 @@ def read_meta(stream: BinaryIO) -> str | None:
 
 
 def read_after_meta(
-    stream: BinaryIO, syntax: str | None, stop: Stop, used: Mapping[BaseTag, str] | None = None
+    stream: BinaryIO, syntax: str | None, stop: Stop, selection: Selection = ALL_USED
 ) -> Dataset:
     """Read the used elements of the data set that begins at the position of the stream."""
     implicit, little = syntax == ImplicitVRLittleEndian, syntax != ExplicitVRBigEndian
@@ -44,7 +43,7 @@ def read_after_meta(
         implicit = first[4:] not in VRS
         # Big endian is always explicit; read as little endian, its groups are 1024 or more.
         little = implicit or int.from_bytes(first[:2], "little") < 1024
-    return read_elements(stream, implicit, little, stop, used)
+    return read_elements(stream, implicit, little, stop, selection)
 
 
 def read_elements(
@@ -52,10 +51,10 @@ def read_elements(
     implicit: bool,
     little: bool,
     stop: Stop,
-    used: Mapping[BaseTag, str] | None = None,
+    selection: Selection = ALL_USED,
 ) -> Dataset:
     """Read the used elements of a data set in a stated encoding."""
-    return Reader(stream, used).data_set(Encoding(implicit, little), stop=stop)
+    return Reader(stream, selection).data_set(Encoding(implicit, little), stop=stop)
 
 
 def items(dataset: Any, keyword: str) -> list[Any]:

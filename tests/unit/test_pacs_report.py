@@ -1,0 +1,358 @@
+"""Structured reports: what they say, to whom they belong, and that they conform."""
+
+from __future__ import annotations
+
+import datetime
+import logging
+import os
+import re
+import shutil
+import subprocess
+import threading
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.sr.codedict import codes as public
+
+pytest.importorskip("highdicom", reason="needs the extra [pacs]")
+
+from highdicom.sr import CodedConcept, Comprehensive3DSR
+from test_pacs_header import encode, image
+
+from plainfilm.bundle import IndeterminateRange
+from plainfilm.errors import UsageError
+from plainfilm.pacs.codes import read_codes
+from plainfilm.pacs.header import read_header
+from plainfilm.pacs.report import make_report
+from plainfilm.pacs.results import AnsweredImage, Model, Refusal, Result
+from plainfilm.prediction import Prediction
+from plainfilm.records import OperatingPoint, Task
+
+NOW = datetime.datetime(2026, 1, 2, 3, 4, 5)
+BUNDLE = "b9db62a5" * 8
+CODES = read_codes()
+LABELS = ("Pleural_Thickening", "No Finding", "폐결절 " * 20)
+SHA = "ab" * 32
+SUMMARY = "Error - Dicom dataset contains invalid data values for Value Representations"
+REFUSED = Refusal("not-frontal", "Not a frontal chest radiograph")
+
+
+def point(label: str, threshold: float = 0.6123) -> OperatingPoint:
+    return OperatingPoint("balanced", "balanced", label, threshold, "rule")
+
+
+BINARY = Model(
+    "pneumonia-v2",
+    BUNDLE,
+    "1.2.3",
+    Task("binary", ("PNEUMONIA",), ("NORMAL", "PNEUMONIA")),
+    {"PNEUMONIA": point("PNEUMONIA")},
+    {"PNEUMONIA": IndeterminateRange(0.5, 0.7, "rule")},
+)
+MANY = Model(
+    "many",
+    BUNDLE,
+    "1.2.3",
+    Task("multilabel", LABELS, LABELS),
+    {label: point(label) for label in LABELS[:2]},
+    {},
+)
+CLASSES = Model("classes", BUNDLE, "1.2.3", Task("multiclass", ("a", "b"), ("a", "b")), {}, {})
+
+
+def predicted(probability: float = 0.9026461, label: str = "PNEUMONIA", **more: Any) -> Prediction:
+    return Prediction("", {"PNEUMONIA": probability}, {"balanced": label}, **more)
+
+
+def answered(prediction: Prediction | None = None, **changes: Any) -> AnsweredImage:
+    """Return an image with a prediction, or refused."""
+    refusal = REFUSED if prediction is None else None
+    return AnsweredImage(read_header(encode(image(**changes))), SHA, prediction, refusal)
+
+
+def report(*images: AnsweredImage, model: Model = BINARY) -> Result:
+    return make_report(model, images, CODES, NOW)
+
+
+def parsed(result: Result) -> Any:
+    return Comprehensive3DSR.from_dataset(dcmread(DicomBytesIO(result.data)))
+
+
+def groups(result: Result) -> Any:
+    return parsed(result).content.get_image_measurement_groups()
+
+
+def evaluations(group: Any) -> Any:
+    """Return the evaluations of a group; highdicom counts the algorithm family among them."""
+    family = public.DCM.AlgorithmFamily
+    return [one for one in group.get_qualitative_evaluations() if one.name != family]
+
+
+def states(result: Result) -> list[tuple[str, str, float]]:
+    """Return meaning, state and probability of each group."""
+    return [
+        (
+            evaluations(group)[0].name.meaning,
+            evaluations(group)[0].value.meaning,
+            group.get_measurements()[0].value,
+        )
+        for group in groups(result)
+    ]
+
+
+def validator_errors(data: bytes, folder: Path) -> list[str]:
+    """Return the errors of dciodvfy."""
+    if shutil.which("dciodvfy") is None:
+        pytest.skip("dciodvfy (Debian package dicom3tools) is not installed")
+    path = folder / "report.dcm"
+    path.write_bytes(data)
+    done = subprocess.run(["dciodvfy", path], capture_output=True, timeout=60, check=False)
+    text = (done.stdout + done.stderr).decode("utf-8", "replace")
+    assert "Comprehensive3DSR" in text
+    errors = [line for line in text.splitlines() if line.startswith("Error")]
+    found = [line for line in errors if not too_long(line)]
+    return [] if len(found) < len(errors) and found == [SUMMARY] else found
+
+
+def too_long(error: str) -> bool:
+    """Return whether an error is on a length that the standard allows.
+
+    PS3.5, 6.2 counts characters, and dciodvfy the bytes of UTF-8.
+    """
+    found = re.search("<(.*)> - Length invalid for this VR", error)
+    return found is not None and len(found[1].encode()) > 64 and len(found[1]) <= 64
+
+
+def dumped(data: bytes, folder: Path) -> str:
+    """Return the text of dsrdump."""
+    if shutil.which("dsrdump") is None:
+        pytest.skip("dsrdump (Debian package dcmtk) is not installed")
+    path = folder / "report.dcm"
+    path.write_bytes(data)
+    done = subprocess.run(["dsrdump", "+Pl", path], capture_output=True, timeout=60, check=True)
+    return done.stdout.decode()
+
+
+@pytest.mark.parametrize(
+    ("prediction", "state"),
+    [
+        (predicted(), "Present"),
+        (predicted(0.0312, "NORMAL"), "Absent"),
+        (predicted(0.65, indeterminate=("PNEUMONIA",)), "Undetermined"),
+    ],
+)
+def test_values_are_those_given(prediction: Prediction, state: str) -> None:
+    result = report(answered(prediction))
+    (group,) = groups(result)
+    (evaluation,) = evaluations(group)
+    assert evaluation.name == CodedConcept("233604007", "SCT", "Pneumonia")
+    assert evaluation.value.meaning == state
+    (probability,) = group.get_measurements()
+    assert probability.name == public.DCM.Probability
+    assert probability.value == round(prediction.probabilities["PNEUMONIA"], 6)
+    assert group.source_images[0].referenced_sop_instance_uid == "1.2.3.4.5.6"
+    assert group.tracking_identifier == "PNEUMONIA"
+
+
+def test_the_document_belongs_to_the_study_and_names_the_bundle() -> None:
+    changes = {"AccessionNumber": "A7", "StudyID": "S1", "IssuerOfPatientID": "H"}
+    result = report(answered(predicted(), **changes))
+    found = parsed(result)
+    assert (found.PatientID, found.PatientName) == ("P1", "Doe^Jane")
+    assert (found.StudyInstanceUID, found.StudyID, found.AccessionNumber) == ("1.2.3.4", "S1", "A7")
+    assert found.IssuerOfPatientID == "H"
+    assert (found.SeriesNumber, found.Modality) == (9001, "SR")
+    assert found.SeriesInstanceUID != "1.2.3.4.5"
+    assert (found.PreliminaryFlag, found.VerificationFlag) == ("PRELIMINARY", "UNVERIFIED")
+    assert (found.ContentDate, found.ContentTime) == (NOW.strftime("%Y%m%d"), "030405.000000")
+    assert (found.Manufacturer, found.ManufacturerModelName) == ("plainfilm", "plainfilm")
+    assert (found.DeviceSerialNumber, found.SoftwareVersions) == (BUNDLE, "1.2.3")
+    (study,) = found.CurrentRequestedProcedureEvidenceSequence
+    (series,) = study.ReferencedSeriesSequence
+    assert series.SeriesInstanceUID == "1.2.3.4.5"
+    assert series.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == "1.2.3.4.5.6"
+    assert (result.uid, result.kind) == (found.SOPInstanceUID, "report")
+    assert result.sop_class == found.SOPClassUID
+    assert read_header(result.data).is_own_result
+
+
+def test_the_text_names_finding_probability_and_rule(tmp_path: Path) -> None:
+    text = dumped(report(answered(predicted())).data, tmp_path)
+    for words in (
+        '"Pneumonia")=(52101004,SCT,"Present")',
+        '"Probability")="0.902646"',
+        "plainfilm: research only, not for diagnosis",
+        "plainfilm, model pneumonia-v2",
+        f"bundle {BUNDLE}",
+        "operating point balanced: present from probability 0.612300",
+        "undetermined from probability 0.500000 to below 0.700000",
+        "Artificial Intelligence",
+        "PRELIMINARY",
+        "UNVERIFIED",
+    ):
+        assert words in text, text
+
+
+def test_a_refusal_has_a_reason_and_no_probability(tmp_path: Path) -> None:
+    result = report(answered())
+    (group,) = groups(result)
+    assert group.get_measurements() == []
+    quality, reason = evaluations(group)
+    assert quality.value == public.DCM.UnusableQualityRendersImageUnusable
+    assert reason.value == CodedConcept("not-frontal", "99PLAINFILM", REFUSED.meaning)
+    text = dumped(result.data, tmp_path)
+    assert REFUSED.meaning in text
+    assert not any(word in text for word in ("Present", "Absent", "Probability"))
+
+
+def test_each_label_has_a_group() -> None:
+    prediction = Prediction(
+        "",
+        dict(zip(LABELS, (0.7, 0.2, 0.999999999), strict=True)),
+        {f"{LABELS[0]}/balanced": "positive", f"{LABELS[1]}/balanced": "negative"},
+    )
+    found = report(answered(prediction), model=MANY)
+    long = LABELS[2][:64].strip()
+    assert states(found) == [
+        ("Thickening of pleura", "Present", 0.7),
+        ("No Finding", "Absent", 0.2),
+        (long, "Undetermined", 1.0),
+    ]
+    (scheme,) = parsed(found).CodingSchemeIdentificationSequence
+    assert scheme.CodingSchemeDesignator == "99PLAINFILM"
+
+
+def test_the_predicted_class_is_present_and_the_others_absent() -> None:
+    prediction = Prediction("", {"a": 0.3, "b": 0.7}, {"most-likely": "b"})
+    found = report(answered(prediction), model=CLASSES)
+    assert states(found) == [("a", "Absent", 0.3), ("b", "Present", 0.7)]
+
+
+def test_images_of_one_study_share_a_report(tmp_path: Path) -> None:
+    images = [
+        answered(predicted()),
+        answered(predicted(0.1, "NORMAL"), SOPInstanceUID="1.2.9", SeriesInstanceUID="1.2.8"),
+        answered(SOPInstanceUID="1.2.10"),
+    ]
+    result = report(*images)
+    found = [group.source_images[0].referenced_sop_instance_uid for group in groups(result)]
+    assert found == ["1.2.3.4.5.6", "1.2.9", "1.2.10"]
+    assert validator_errors(result.data, tmp_path) == []
+    assert report(*reversed(images)).uid == result.uid
+    other = AnsweredImage(images[0].header, "cd" * 32, images[0].prediction)
+    assert report(other, *images[1:]).uid != result.uid
+
+
+def test_the_same_answer_has_the_same_bytes() -> None:
+    assert report(answered(predicted())).data == report(answered(predicted())).data
+
+
+def test_images_of_two_studies_are_an_error() -> None:
+    with pytest.raises(UsageError, match="one study"):
+        report(answered(predicted()), answered(predicted(), StudyInstanceUID="1.9"))
+    with pytest.raises(UsageError, match="one study"):
+        report()
+
+
+ODD: Sequence[dict[str, Any]] = (
+    {},
+    {"PatientID": None, "PatientName": None, "Modality": None, "Rows": None},
+    {"SpecificCharacterSet": "ISO 2022 IR 149", "PatientName": "Hong^Gildong=洪^吉洞=홍^길동"},
+    {"SpecificCharacterSet": "ISO_IR 192", "PatientName": "å" * 200, "PatientID": "å" * 64},
+    {"PatientID": "X" * 65, "AccessionNumber": "Y" * 17, "StudyID": "Z" * 17},
+    {"PatientBirthDate": "", "StudyDate": "19991332", "StudyTime": "25", "PatientSex": "X"},
+    {"StudyTime": "12:30:45", "StudyDate": "1999.12.31", "Laterality": "", "StudyID": ""},
+    {"PatientName": "a^b^c^d^e^f^g=h=i=j", "ReferringPhysicianName": "^^^^ =^ "},
+)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("changes", ODD)
+@pytest.mark.parametrize("refused", [False, True])
+def test_odd_attributes_conform(changes: dict[str, Any], refused: bool, tmp_path: Path) -> None:
+    image = answered(None if refused else predicted(), **changes)
+    assert validator_errors(report(image).data, tmp_path) == []
+
+
+def test_long_labels_and_codes_conform(tmp_path: Path) -> None:
+    prediction = Prediction("", {LABELS[2]: 1e-7, LABELS[0]: 1.0}, {})
+    assert validator_errors(report(answered(prediction), model=MANY).data, tmp_path) == []
+
+
+@pytest.mark.real
+def test_real_files_conform(tmp_path: Path) -> None:
+    folder = Path(os.environ.get("PLAINFILM_DATA", "../shared/data")) / "dicom/chest"
+    files = sorted(folder.glob("*.dcm"))
+    if not files:
+        pytest.skip("needs the chest files of PLAINFILM_DATA")
+    for file in files:
+        header = read_header(file.read_bytes())
+        for one in (
+            AnsweredImage(header, SHA, predicted()),
+            AnsweredImage(header, SHA, refusal=REFUSED),
+        ):
+            data = report(one).data
+            assert validator_errors(data, tmp_path) == [], file.name
+            assert "PRELIMINARY" in dumped(data, tmp_path)
+
+
+COPIED = {
+    "PatientID": "S-ident",
+    "PatientName": "S-name",
+    "AccessionNumber": "S-accession",
+    "StudyID": "S-study",
+    "ReferringPhysicianName": "S-referring",
+    "IssuerOfPatientID": "S-issuer",
+}
+LEFT_OUT = {
+    "InstitutionName": "S-institution",
+    "StudyDescription": "S-description",
+    "SeriesDescription": "S-series",
+    "OtherPatientIDs": "S-other",
+    "PatientAddress": "S-address",
+    "PatientComments": "S-comments",
+    "OperatorsName": "S-operator",
+    "StationName": "S-station",
+    "BodyPartExamined": "S-BODY",
+    "ViewPosition": "S-VIEW",
+    "Modality": "S-MODALITY",
+    "DeviceSerialNumber": "S-serial",
+}
+
+
+def test_identity_is_only_where_it_belongs() -> None:
+    result = report(answered(predicted(), **COPIED, **LEFT_OUT))
+    found = dcmread(DicomBytesIO(result.data))
+    places: dict[str, str] = {}
+
+    def look(_: Dataset, element: Any) -> None:
+        if "S-" in str(element.value) and element.VR != "SQ":
+            places[element.keyword] = str(element.value)
+
+    found.walk(look)
+    assert places == COPIED
+    assert result.data.count(b"S-") == len(COPIED)
+
+
+def test_reports_are_silent_in_many_threads(
+    caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    image = answered(predicted(), PatientName="Doe")  # a form that highdicom warns of
+    before, made = list(warnings.filters), []
+    threads = [threading.Thread(target=lambda: made.append(report(image).data)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(made) == 8
+    assert len(set(made)) == 1
+    assert warnings.filters == before
+    assert caplog.records == []
+    assert capfd.readouterr() == ("", "")
