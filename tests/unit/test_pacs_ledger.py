@@ -195,6 +195,9 @@ def test_storage_commitment(ledger, clock):
     assert ledger.committed("1.2.4", [rows[0].uid], []) == []
     assert ledger.committed("1.2.3", [rows[0].uid], [rows[1].uid]) == [rows[0].key]
     assert ledger.committed("1.2.3", [rows[0].uid], [rows[1].uid]) == []
-    assert [due.uid for due in ledger.due_deliveries("a", clock.now, 16)] == [rows[1].uid]
+    assert ledger.due_deliveries("a", clock.now, 16) == []
+    assert [due.uid for due in ledger.due_deliveries("a", clock.now + 1, 16)] == [rows[1].uid]
+    ledger.postpone(1, 0, "no-answer")  # the answer was lost, and the confirmation came before
+    assert rows[0].uid not in {due.uid for due in ledger.due_deliveries("a", clock.now + 1, 16)}
     clock.now += 60  # no answer about the third
     assert len(ledger.due_deliveries("a", clock.now, 16)) == 2

@@ -63,11 +63,15 @@ class Deliveries(Database):
             return not _needed(rows, [_result_of(rows, id)])
 
     def postpone(self, id: int, due: float, status: str) -> None:
-        """Record a failed attempt; the next one is due at the Unix time ``due``."""
+        """Record a failed attempt; the next one is due at the Unix time ``due``.
+
+        A delivery that was confirmed before stays delivered.
+        """
         with self._writing() as rows:
             rows.execute(
                 "UPDATE deliveries SET attempts = attempts + 1, due = ?, status = ?, "
-                "state = 'waiting', commitment = NULL WHERE id = ?",
+                "state = 'waiting', commitment = NULL "
+                "WHERE id = ? AND state IN ('waiting', 'committing')",
                 (due, status, id),
             )
 
@@ -110,7 +114,8 @@ class Deliveries(Database):
     ) -> list[str]:
         """Record a confirmation; return the keys of results that no destination needs any more.
 
-        ``uids_ok`` are delivered; ``uids_failed`` are sent again. Both are `uid_key` of results.
+        ``uids_ok`` are delivered; ``uids_failed`` are sent again, after 1 s at first and 5 minutes
+        at last. Both are `uid_key` of results.
         """
         now = self._clock()
         with self._writing() as rows:
@@ -124,7 +129,8 @@ class Deliveries(Database):
                 if uid in uids_failed:
                     rows.execute(
                         "UPDATE deliveries SET state = 'waiting', attempts = attempts + 1, "
-                        "due = ?, since = ?, status = 'not-committed', commitment = NULL "
+                        "due = ? + min(300, 1 << min(attempts, 9)), since = ?, "
+                        "status = 'not-committed', commitment = NULL "
                         "WHERE id = ?",
                         (now, now, id),
                     )

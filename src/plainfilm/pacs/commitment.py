@@ -1,0 +1,123 @@
+"""Asks archives to commit what they stored, and reads their reports (storage commitment).
+
+The archive reports on an association that it opens, which the network process accepts, or at once
+on the same association. A result stays in the outbox until its report. What an archive reports as
+failed is sent again; so is what it does not report within an hour.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from pydicom.dataset import Dataset
+from pydicom.filereader import read_file_meta_info
+from pydicom.uid import generate_uid
+from pynetdicom import evt
+from pynetdicom.association import Association
+from pynetdicom.presentation import PresentationContext, build_context
+from pynetdicom.sop_class import (  # type: ignore[attr-defined, unused-ignore]
+    StorageCommitmentPushModel,
+    StorageCommitmentPushModelInstance,
+)
+
+from plainfilm.pacs.ledger import Ledger, uid_key
+from plainfilm.pacs.outcomes import Outcome, Outgoing, of_status
+from plainfilm.pacs.spool import Spool
+
+_REQUEST = 1  # the only action type of the class
+_SAME_ASSOCIATION = 0.5  # seconds that a report on the same association is waited for
+_UNSUPPORTED = (0x0112, 0x0118, 0x0122, 0x0123, 0x0211)
+
+
+def new_transaction() -> str:
+    """Return a UID that cannot be guessed."""
+    return str(generate_uid(prefix=None))
+
+
+def report_context() -> PresentationContext:
+    """Return the context in which the network process accepts reports."""
+    context = build_context(StorageCommitmentPushModel)
+    context.scu_role, context.scp_role = True, True
+    return context
+
+
+def receive_report(event: Any, ledger: Ledger, spool: Spool) -> tuple[int, None]:
+    """Record a report of an archive; return the status to answer."""
+    try:
+        information = event.event_information
+        transaction = str(information.TransactionUID)
+        stored = _uids(information, "ReferencedSOPSequence")
+        failed = _uids(information, "FailedSOPSequence")
+    except Exception:  # what a peer sends may break any step of decoding
+        return 0x0115, None
+    for key in ledger.committed(transaction, stored, failed):
+        spool.drop_result(key)
+    return 0x0000, None
+
+
+def _uids(information: Dataset, sequence: str) -> list[str]:
+    """Return the keys of the instances in a sequence of a report."""
+    return [uid_key(str(item.ReferencedSOPInstanceUID)) for item in information.get(sequence) or ()]
+
+
+class Commitment:
+    """Storage commitment over the associations with one archive."""
+
+    def __init__(self, ledger: Ledger, spool: Spool) -> None:
+        self._ledger, self._spool = ledger, spool
+        self._reported = threading.Event()
+
+    def context(self) -> PresentationContext:
+        """Return the context to propose."""
+        return build_context(StorageCommitmentPushModel)
+
+    def handlers(self) -> list[tuple[Any, ...]]:
+        """Return the handlers of reports on the same association."""
+        return [(evt.EVT_N_EVENT_REPORT, self._receive)]
+
+    def _receive(self, event: Any) -> tuple[int, None]:
+        status = receive_report(event, self._ledger, self._spool)
+        self._reported.set()
+        return status
+
+    def request(
+        self, association: Association, results: Sequence[Outgoing], transaction: str
+    ) -> Outcome:
+        """Send an N-ACTION; ``delivered`` means that a report will follow."""
+        accepted = {one.abstract_syntax for one in association.accepted_contexts}
+        if StorageCommitmentPushModel not in accepted:
+            return Outcome("class-refused", "no-context")
+        self._reported.clear()
+        try:
+            answer, _ = association.send_n_action(
+                _information(results, transaction),
+                _REQUEST,
+                StorageCommitmentPushModel,
+                StorageCommitmentPushModelInstance,
+            )
+        except (RuntimeError, ValueError):  # the association has ended
+            return Outcome("later", "no-answer")
+        status = answer.get("Status")
+        if status is None:
+            return Outcome("later", "no-answer")
+        if status in _UNSUPPORTED:
+            return Outcome("class-refused", f"{status:04X}")
+        if status == 0:
+            self._reported.wait(_SAME_ASSOCIATION)
+            return Outcome("delivered", "0000")
+        return Outcome("later", of_status(status).status)
+
+
+def _information(results: Sequence[Outgoing], transaction: str) -> Dataset:
+    """Return the data set of a request."""
+    items = []
+    for result in results:
+        meta, item = read_file_meta_info(result.path), Dataset()
+        item.ReferencedSOPClassUID = meta.MediaStorageSOPClassUID
+        item.ReferencedSOPInstanceUID = meta.MediaStorageSOPInstanceUID
+        items.append(item)
+    information = Dataset()
+    information.TransactionUID, information.ReferencedSOPSequence = transaction, items
+    return information
