@@ -29,7 +29,11 @@ _IDENTIFIERS = {"PatientID": 64, "IssuerOfPatientID": 64, "AccessionNumber": 16,
 """Keyword to the characters that its value may have."""
 _DATES = ("StudyDate", "PatientBirthDate")
 _UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
-_CODES = ("PatientSex", "ManufacturerModelName", "PresentationIntentType", "NumberOfFrames")
+_CODES = (
+    *("PatientSex", "ManufacturerModelName", "PresentationIntentType", "NumberOfFrames"),
+    *("BurnedInAnnotation", "LossyImageCompression"),
+)
+_FLAGS = ("YES", "NO")
 _TAGS = tags_of(USED.union(_NAMES, _IDENTIFIERS, _DATES, _UIDS, _CODES, ["StudyTime"]))
 _SELECTION = Selection(_TAGS, parts=100_000)  # radiographs have some hundred elements
 _BY_KEYWORD = {keyword: tag for tag, keyword in _TAGS.items()}
@@ -66,6 +70,10 @@ class Header:
         Number of frames, 1 or more.
     presentation
         ``FOR PRESENTATION``, ``FOR PROCESSING``, or "".
+    burned_in
+        ``YES`` or ``NO``: whether the header states that the pixels show an identity; or "".
+    is_lossy
+        Whether the header states that the image was ever compressed with a loss.
     is_own_result
         Whether plainfilm made the image.
     """
@@ -81,6 +89,8 @@ class Header:
     orientation: tuple[str, ...]
     frames: int
     presentation: str
+    burned_in: str
+    is_lossy: bool
     is_own_result: bool
 
 
@@ -123,6 +133,8 @@ def _header(found: Dataset) -> Header:
         orientation=tuple(orientation.split("\\")) if orientation else (),
         frames=max(1, int(frames)) if re.fullmatch(r"\d{1,9}", frames, re.ASCII) else 1,
         presentation=intent if intent in ("FOR PRESENTATION", "FOR PROCESSING") else "",
+        burned_in=burned_in if (burned_in := _code(found, "BurnedInAnnotation")) in _FLAGS else "",
+        is_lossy=_code(found, "LossyImageCompression") == "01",
         is_own_result=_text(found, "ManufacturerModelName") == MODEL_NAME,
     )
 
