@@ -36,6 +36,8 @@ from plainfilm._files import write_json
 from plainfilm.cli.main import main
 from plainfilm.config import load
 from plainfilm.data import load_dataset
+from plainfilm.pacs.ledger import Ledger
+from plainfilm.pacs.state_folder import LEDGER, StateLock
 from plainfilm.phantom import write_dataset
 from plainfilm.report.pdf import find_browser
 from s3_server import start_s3_server
@@ -191,6 +193,9 @@ def template(
 
     residual(folder / "model.onnx", end="Sigmoid")
     write_samples(folder / "samples.npz", folder / "model.onnx")
+
+    with StateLock(folder / "state"), Ledger.open(folder / "state" / LEDGER):
+        pass  # the state folder of a service that has received nothing
 
     # What a page exports where PyTorch is installed.
     encoder(folder / "dinov2.onnx", output="tokens", channels=3, size=224)

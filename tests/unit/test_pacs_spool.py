@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -139,14 +140,35 @@ def test_recover_reports_what_is_missing_or_damaged(state):
     missing, damaged, whole = (state.store(name) for name in ("1", "2", "3"))
     (state.folder / "spool" / f"{missing}.dcm").unlink()
     (state.folder / "spool" / f"{damaged}.dcm").write_bytes(b"other")
-    state.spool.write_result("a1", b"result")
-    state.ledger.finish({state.store("4"): "predicted"}, [ResultRow("a1", "9", "report")], ["a"])
-    state.spool.drop_result("a1")
     found = state.spool.recover(state.ledger)
-    assert (found.lost_images, found.lost_results) == (2, 1)
+    assert (found.lost_images, found.lost_results) == (2, 0)
     assert state.files() == [f"quarantine/{damaged}", f"spool/{whole}"]
+    assert state.ledger.summary().lost == 2
     assert state.store("1") == missing  # its sender may send it again
+    assert state.ledger.summary().lost == 1
     assert state.spool.recover(state.ledger) == Recovery()
+
+
+def test_images_of_a_missing_result_may_be_sent_again(state):
+    keys = {state.store("1"): "predicted", state.store("2"): "view"}
+    rows = [ResultRow("a1", "9.1", "report"), ResultRow("a2", "9.2", "capture")]
+    for _ in range(2):
+        state.spool.write_result("a1", b"result")
+        state.spool.write_result("a2", b"result")
+        assert state.ledger.finish(keys, rows, ["a"]) == []
+        for key in keys:
+            state.spool.drop_image(key)
+        due = state.ledger.due_deliveries("a", time.time(), 9)
+        assert {one.result for one in due} == {"a1", "a2"}
+        state.spool.drop_result("a1")
+        found = state.spool.recover(state.ledger)
+        assert (found.lost_images, found.lost_results) == (2, 1)
+        assert [state.store("1"), state.store("2")] == [*keys]
+    (second,) = state.ledger.due_deliveries("a", time.time(), 9)
+    assert state.ledger.delivered(second.id)
+    state.spool.write_result("a1", b"result")
+    state.spool.write_result("a2", b"result")
+    assert state.ledger.finish(keys, rows, ["a"]) == ["a2"]  # delivered before
 
 
 def test_an_image_in_quarantine_survives_a_crash_before_its_answer(state):

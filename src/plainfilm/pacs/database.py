@@ -37,6 +37,7 @@ CREATE UNIQUE INDEX images_content ON images (uid, sha256);
 CREATE INDEX images_versions ON images (uid) WHERE state != 'ignored';
 CREATE INDEX images_waiting ON images (received) WHERE state = 'received';
 CREATE INDEX images_studies ON images (study, received) WHERE state = 'received';
+CREATE INDEX images_outcomes ON images (state, outcome);
 CREATE TABLE results (
     key TEXT PRIMARY KEY, uid TEXT NOT NULL UNIQUE, kind TEXT NOT NULL,
     created REAL NOT NULL, batch TEXT NOT NULL
@@ -50,6 +51,9 @@ CREATE TABLE deliveries (
 CREATE UNIQUE INDEX deliveries_results ON deliveries (result, destination);
 CREATE INDEX deliveries_due ON deliveries (destination, due)
     WHERE state IN ('waiting', 'committing');
+CREATE INDEX deliveries_needed ON deliveries (result)
+    WHERE state IN ('waiting', 'committing', 'parked', 'class-refused');
+CREATE INDEX deliveries_states ON deliveries (destination, state, status, since);
 CREATE INDEX deliveries_commitments ON deliveries (commitment) WHERE state = 'committing';
 CREATE TABLE fetches (
     uid TEXT PRIMARY KEY, state TEXT NOT NULL, attempts INTEGER NOT NULL, due REAL NOT NULL,

@@ -1,8 +1,9 @@
 """Records what happened to each image: received, answered, ignored or lost.
 
 The ledger holds keys (hashes), states and times only, no patient data. Images wait in the state
-``received``. The states of deliveries are in `plainfilm.pacs.ledger_deliveries`,
-those of failed fetches in `plainfilm.pacs.ledger_fetches`.
+``received``. Deliveries are in `plainfilm.pacs.ledger_deliveries`, failed fetches in
+`plainfilm.pacs.ledger_fetches`, counts and the removal of finished rows in
+`plainfilm.pacs.ledger_upkeep`.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from plainfilm.pacs.ledger_deliveries import Deliveries
+from plainfilm.pacs.ledger_deliveries import needed_of
 from plainfilm.pacs.ledger_fetches import Fetches
+from plainfilm.pacs.ledger_upkeep import Upkeep
 
 __all__ = ["MOST_VERSIONS", "Ledger", "PendingImage", "ResultRow", "image_key", "uid_key"]
 
@@ -51,7 +53,7 @@ def uid_key(uid: str) -> str:
     Examples
     --------
     >>> uid_key("1.2.3")
-    '36ca7a4fa40efe03fdea5f5f9c0ec64d'
+    'c47f5b18b8a430e698b9fe15e51f6119'
     """
     return hashlib.sha256(uid.encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
@@ -61,7 +63,7 @@ def image_key(uid: str, sha256: str) -> str:
     return hashlib.sha256(f"{uid} {sha256}".encode()).hexdigest()[:32]
 
 
-class Ledger(Deliveries, Fetches):
+class Ledger(Upkeep, Fetches):
     """The states of all images, results and deliveries of a state folder.
 
     See Also
@@ -115,7 +117,7 @@ class Ledger(Deliveries, Fetches):
                     "INSERT INTO images (key, uid, sha256, study, state, received, finished) "
                     "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (uid, sha256) DO UPDATE SET "
                     "state = excluded.state, received = excluded.received, finished = NULL, "
-                    "outcome = NULL, attempts = 0 WHERE images.state = 'lost'",
+                    "outcome = NULL, attempts = 0, batch = NULL WHERE images.state = 'lost'",
                     (key, uid, sha256, study, state, now, now if ignored else None),
                 ).rowcount
             )
@@ -150,10 +152,10 @@ class Ledger(Deliveries, Fetches):
         now = self._clock()
         with self._reading() as rows:
             study = rows.execute(
-                "SELECT study FROM images AS one WHERE state = 'received' "
-                "AND study NOT IN (SELECT value FROM json_each(:busy)) "
+                "SELECT study FROM images AS one INDEXED BY images_waiting "
+                "WHERE state = 'received' AND study NOT IN (SELECT value FROM json_each(:busy)) "
                 "AND (received <= :old OR NOT EXISTS (SELECT 1 FROM images "
-                "WHERE state = 'received' AND study = one.study "
+                "INDEXED BY images_studies WHERE state = 'received' AND study = one.study "
                 "AND received > :recent AND received <= :now)) ORDER BY received LIMIT 1",
                 {
                     "busy": json.dumps(list(busy)),
@@ -166,7 +168,8 @@ class Ledger(Deliveries, Fetches):
                 return []
             found = rows.execute(
                 "SELECT key, uid, sha256, study, received, attempts FROM images "
-                "WHERE state = 'received' AND study = ? ORDER BY received LIMIT ?",
+                "INDEXED BY images_studies WHERE state = 'received' AND study = ? "
+                "ORDER BY received LIMIT ?",
                 (*study, most),
             )
             return [PendingImage(*row) for row in found]
@@ -181,7 +184,7 @@ class Ledger(Deliveries, Fetches):
                 return min(due[0].received + quiet, self._clock())
             (last,) = rows.execute(
                 "SELECT min(due) FROM (SELECT min(max(received) + :quiet, min(received) + :long) "
-                "AS due FROM images WHERE state = 'received' "
+                "AS due FROM images INDEXED BY images_studies WHERE state = 'received' "
                 "AND study NOT IN (SELECT value FROM json_each(:busy)) GROUP BY study)",
                 {"quiet": quiet, "long": _LONGEST * quiet, "busy": json.dumps(list(busy))},
             ).fetchone()
@@ -199,7 +202,7 @@ class Ledger(Deliveries, Fetches):
         outcomes: Mapping[str, str],
         results: Sequence[ResultRow],
         destinations: Sequence[str],
-    ) -> None:
+    ) -> list[str]:
         """Record in one step that images are answered and that their results wait for delivery.
 
         Parameters
@@ -210,9 +213,15 @@ class Ledger(Deliveries, Fetches):
             Results in the outbox. One whose UID is recorded already is not delivered again.
         destinations
             Names of the destinations.
+
+        Returns
+        -------
+        list of str
+            Keys of results that were delivered before: the caller removes them from the outbox.
         """
         now = self._clock()
         batch = results[0].key if results else None
+        known = []
         with self._writing() as rows:
             rows.executemany(
                 "UPDATE images SET state = ?, outcome = ?, finished = ?, batch = ? "
@@ -234,3 +243,7 @@ class Ledger(Deliveries, Fetches):
                         "VALUES (?, ?, 'waiting', ?, ?)",
                         [(result.key, destination, now, now) for destination in destinations],
                     )
+                else:
+                    known.append(result.key)
+            needed = needed_of(rows, known)
+            return [key for key in known if key not in needed]

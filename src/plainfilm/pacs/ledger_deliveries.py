@@ -1,23 +1,24 @@
 """Records what happened to each delivery of a result to a destination.
 
 A delivery is ``waiting``, ``committing`` (stored; the archive has still to confirm it),
-``delivered``, ``parked`` or ``class-refused`` (a person has to act), or ``lost``.
+``delivered``, or ``parked`` or ``class-refused`` (a person has to act).
 """
 
 from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
 from plainfilm.pacs.database import Database
 
-__all__ = ["Deliveries", "DueDelivery"]
+__all__ = ["NEEDED", "Deliveries", "DueDelivery", "needed_of"]
 
 _LEAP = 2 * 86400.0  # no delivery is postponed longer; if it seems so, the clock was set back
-_NEEDED = "state IN ('waiting', 'committing', 'parked', 'class-refused')"
+NEEDED = "state IN ('waiting', 'committing', 'parked', 'class-refused')"
+"""Condition of the deliveries for which a result stays in the outbox."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ class Deliveries(Database):
         """Record a delivery; return True if no destination needs the result any more."""
         with self._writing() as rows:
             self._set(rows, id, "delivered", status)
-            return not _needed(rows, [_result_of(rows, id)])
+            return not needed_of(rows, [_result_of(rows, id)])
 
     def postpone(self, id: int, due: float, status: str) -> None:
         """Record a failed attempt; the next one is due at the Unix time ``due``.
@@ -137,24 +138,30 @@ class Deliveries(Database):
                 elif uid in uids_ok:
                     self._set(rows, id, "delivered", "0000")
                     done.append(result)
-            needed = _needed(rows, done)
+            needed = needed_of(rows, done)
             return [result for result in done if result not in needed]
 
     def needed_results(self) -> set[str]:
         """Return the keys of all results that a destination still needs."""
         with self._reading() as rows:
-            query = f"SELECT DISTINCT result FROM deliveries WHERE {_NEEDED}"
+            query = f"SELECT DISTINCT result FROM deliveries WHERE {NEEDED}"
             return {result for (result,) in rows.execute(query)}
 
-    def lose_results(self, results: Iterable[str]) -> None:
-        """Record that results are missing in the outbox."""
-        now = self._clock()
+    def lose_results(self, results: Collection[str]) -> int:
+        """Record that results are missing in the outbox; return the number of their images.
+
+        The images are lost then: if they are sent again, they are answered again.
+        """
+        keys = [(result,) for result in results]
         with self._writing() as rows:
-            rows.executemany(
-                "UPDATE deliveries SET state = 'lost', status = 'file-missing', since = ?, "
-                f"commitment = NULL WHERE result = ? AND {_NEEDED}",
-                [(now, result) for result in results],
-            )
+            images = rows.executemany(
+                "UPDATE images SET state = 'lost', outcome = 'result-lost', finished = ? "
+                "WHERE state = 'answered' AND batch = (SELECT batch FROM results WHERE key = ?)",
+                [(self._clock(), result) for result in results],
+            ).rowcount
+            rows.executemany("DELETE FROM deliveries WHERE result = ?", keys)
+            rows.executemany("DELETE FROM results WHERE key = ?", keys)
+        return max(0, images)
 
     def retry(self) -> int:
         """Make parked and class-refused deliveries due now; return their number."""
@@ -179,9 +186,9 @@ def _result_of(rows: sqlite3.Connection, id: int) -> str:
     return str(rows.execute("SELECT result FROM deliveries WHERE id = ?", (id,)).fetchone()[0])
 
 
-def _needed(rows: sqlite3.Connection, results: Collection[str]) -> set[str]:
+def needed_of(rows: sqlite3.Connection, results: Collection[str]) -> set[str]:
     """Return those of the results that a destination still needs."""
-    query = f"SELECT 1 FROM deliveries WHERE result = ? AND {_NEEDED} LIMIT 1"
+    query = f"SELECT 1 FROM deliveries WHERE result = ? AND {NEEDED} LIMIT 1"
     return {result for result in results if rows.execute(query, (result,)).fetchone()}
 
 

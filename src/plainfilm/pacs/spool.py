@@ -39,9 +39,10 @@ class Recovery:
     removed
         Files that were not complete, not acknowledged, or not needed any more.
     lost_images
-        Images that were acknowledged, and are missing or damaged.
+        Images that were acknowledged, but are missing or damaged, or whose result is missing. They
+        are answered if they are sent again.
     lost_results
-        Results that wait for delivery, and are missing.
+        Results to be delivered that are missing.
     """
 
     removed: int = 0
@@ -170,11 +171,11 @@ class Spool:
         """
         ledger.check()
         try:
-            removed, lost_images = self._recover_images(ledger)
-            more, lost_results = self._recover_results(ledger)
+            removed, lost = self._recover_images(ledger)
+            more, lost_too, lost_results = self._recover_results(ledger)
         except OSError as error:
             raise explain_oserror(error, self.folder) from error
-        return Recovery(removed + more, lost_images, lost_results)
+        return Recovery(removed + more, lost + lost_too, lost_results)
 
     def _recover_images(self, ledger: Ledger) -> tuple[int, int]:
         """Return how many files were removed and how many images are lost."""
@@ -197,17 +198,16 @@ class Spool:
             ledger.finish(lost, [], [])
         return removed, len(lost)
 
-    def _recover_results(self, ledger: Ledger) -> tuple[int, int]:
-        """Return how many files were removed and how many results are lost."""
+    def _recover_results(self, ledger: Ledger) -> tuple[int, int, int]:
+        """Return how many files were removed, and how many images and results are lost."""
         needed = ledger.needed_results()
         found = set(_names(self._results))
         names = {_name(key): key for key in needed}
         for name in found - names.keys():
             _remove(self._results, name)
         missing = [names[name] for name in names.keys() - found]
-        if missing:
-            ledger.lose_results(missing)
-        return len(found - names.keys()), len(missing)
+        images = ledger.lose_results(missing) if missing else 0
+        return len(found - names.keys()), images, len(missing)
 
     def _write(
         self, folder: int, key: str, parts: tuple[Buffer, ...], reserve: int | None = None

@@ -21,6 +21,7 @@ __all__ = ["FOLDERS", "LEDGER", "StateLock", "check_platform", "service_process"
 LEDGER = "ledger.db"
 FOLDERS = ("spool", "outbox", "quarantine")
 _LOCK = "lock"
+_POSIX = os.name == "posix"
 _LOCK_SECONDS = 5.0  # a network process that outlives its service by a moment holds the lock, too
 
 
@@ -93,7 +94,7 @@ class StateLock:
 
 def check_platform() -> None:
     """Raise a UsageError on systems without file locks and without fsync of folders."""
-    if os.name != "posix":
+    if not _POSIX:
         raise UsageError(
             "state folders need Linux",
             received="a system without flock and without fsync of folders",
