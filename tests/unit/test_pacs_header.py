@@ -201,7 +201,7 @@ def test_values_that_dicom_does_not_allow(
     assert header.evidence[keyword].value == expected
 
 
-@pytest.mark.parametrize("uid", [b"", b"1", b"1.2.x", b"../../etc", b"1." + b"2" * 63, b"1..2"])
+@pytest.mark.parametrize("uid", [b"", b"1.2.x", b"../../etc", b"1." + b"2" * 63, b"1..2"])
 def test_an_invalid_uid_is_an_error_that_does_not_quote_it(uid: bytes) -> None:
     with pytest.raises(HeaderError) as raised:
         read_header(raw({(0x20, 0x0D): ("UI", uid)}))

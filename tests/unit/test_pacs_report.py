@@ -10,7 +10,6 @@ import shutil
 import subprocess
 import threading
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +24,13 @@ pytest.importorskip("highdicom", reason="needs the extra [pacs]")
 from highdicom.sr import CodedConcept, Comprehensive3DSR
 from test_pacs_header import encode, image
 
+from pacs_files import ODD, odd_chests
 from plainfilm.bundle import IndeterminateRange
 from plainfilm.errors import UsageError
+from plainfilm.pacs.admission import REFUSALS, refusal
 from plainfilm.pacs.codes import read_codes
 from plainfilm.pacs.header import read_header
-from plainfilm.pacs.report import make_report
+from plainfilm.pacs.report import make_report, make_reports
 from plainfilm.pacs.results import AnsweredImage, Model, Refusal, Result
 from plainfilm.prediction import Prediction
 from plainfilm.records import OperatingPoint, Task
@@ -257,27 +258,84 @@ def test_images_of_two_studies_are_an_error() -> None:
     with pytest.raises(UsageError, match="one study"):
         report(answered(predicted()), answered(predicted(), StudyInstanceUID="1.9"))
     with pytest.raises(UsageError, match="one study"):
+        report(answered(predicted()), answered(predicted(), PatientID="P2"))
+    with pytest.raises(UsageError, match="one study"):
         report()
 
 
-ODD: Sequence[dict[str, Any]] = (
-    {},
-    {"PatientID": None, "PatientName": None, "Modality": None, "Rows": None},
-    {"SpecificCharacterSet": "ISO 2022 IR 149", "PatientName": "Hong^Gildong=洪^吉洞=홍^길동"},
-    {"SpecificCharacterSet": "ISO_IR 192", "PatientName": "å" * 200, "PatientID": "å" * 64},
-    {"PatientID": "X" * 65, "AccessionNumber": "Y" * 17, "StudyID": "Z" * 17},
-    {"PatientBirthDate": "", "StudyDate": "19991332", "StudyTime": "25", "PatientSex": "X"},
-    {"StudyTime": "12:30:45", "StudyDate": "1999.12.31", "Laterality": "", "StudyID": ""},
-    {"PatientName": "a^b^c^d^e^f^g=h=i=j", "ReferringPhysicianName": "^^^^ =^ "},
+def test_patients_and_many_images_have_reports_of_their_own() -> None:
+    images = [answered(predicted(), SOPInstanceUID=f"1.2.{n}") for n in range(18)]
+    images.insert(3, answered(predicted(), SOPInstanceUID="1.2.99", PatientID="P2"))
+    found = make_reports(BINARY, images, CODES, NOW)
+    assert [len(groups(one)) for one in found] == [16, 2, 1]
+    assert [parsed(one).PatientID for one in found] == ["P1", "P1", "P2"]
+    assert len({one.uid for one in found}) == 3
+    first, second, other = (parsed(one).SeriesInstanceUID for one in found)
+    assert first == second != other
+
+
+@pytest.mark.parametrize(
+    "prediction",
+    [
+        Prediction("", {"PNEUMONIA": 0.9}, {}, reason="unlike-training", rejected=True),
+        Prediction("", {}, {}, reason="invalid-output"),
+    ],
 )
+def test_a_rejected_prediction_is_never_reported(prediction: Prediction) -> None:
+    (group,) = groups(report(answered(prediction)))
+    assert group.get_measurements() == []
+    assert evaluations(group)[1].value.value == "no-prediction"
 
 
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("changes", ODD)
-@pytest.mark.parametrize("refused", [False, True])
-def test_odd_attributes_conform(changes: dict[str, Any], refused: bool, tmp_path: Path) -> None:
-    image = answered(None if refused else predicted(), **changes)
-    assert validator_errors(report(image).data, tmp_path) == []
+def test_a_label_without_predicted_class_is_undetermined() -> None:
+    prediction = Prediction("", {"PNEUMONIA": 0.9}, {"other": "PNEUMONIA"})
+    assert states(report(answered(prediction))) == [("Pneumonia", "Undetermined", 0.9)]
+
+
+def readable(data: bytes) -> AnsweredImage:
+    return AnsweredImage(read_header(data), SHA, predicted())
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_reports_on_odd_files_conform(name: str, tmp_path: Path) -> None:
+    data = odd_chests(name)[name]
+    assert validator_errors(report(readable(data)).data, tmp_path) == []
+
+
+VALUES: dict[str, dict[str, Any]] = {
+    "nothing": {"PatientID": None, "PatientName": None, "Modality": None, "Rows": None},
+    "long": {"PatientID": "X" * 65, "AccessionNumber": "Y" * 17, "StudyID": "Z" * 17},
+    "long in UTF-8": {
+        "SpecificCharacterSet": "ISO_IR 192",
+        "PatientName": "å" * 200,
+        "PatientID": "å" * 64,
+    },
+    "invalid": {"StudyDate": "19991332", "StudyTime": "25", "PatientSex": "X"},
+    "old": {"StudyTime": "12:30:45", "StudyDate": "1999.12.31"},
+    "components": {
+        "PatientName": "a^b^c^d^e^f^g=h=i=j",
+        "ReferringPhysicianName": "^^^^ =^ ",
+    },
+}
+
+
+@pytest.mark.parametrize("values", VALUES.values(), ids=VALUES)
+def test_refusals_with_odd_values_conform(values: dict[str, Any], tmp_path: Path) -> None:
+    assert validator_errors(report(answered(**values)).data, tmp_path) == []
+
+
+def test_every_reason_conforms(tmp_path: Path) -> None:
+    images = [
+        AnsweredImage(
+            read_header(encode(image(SOPInstanceUID=f"1.2.{n}"))), SHA, refusal=refusal(code)
+        )
+        for n, code in enumerate(REFUSALS)
+    ]
+    for first in range(0, len(images), 16):
+        result = report(*images[first : first + 16])
+        assert validator_errors(result.data, tmp_path) == []
+        shown = [evaluations(group)[1].value.value for group in groups(result)]
+        assert shown == [one.refusal.code for one in images[first : first + 16] if one.refusal]
 
 
 def test_long_labels_and_codes_conform(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from pydicom.charset import decode_bytes, default_encoding, python_encoding
 from pydicom.dataset import Dataset
 
 from plainfilm.errors import DataError
+from plainfilm.pacs.identifiers import is_uid
 from plainfilm.pacs.results import MODEL_NAME
 from plainfilm.pixels.dicom_file import QUIET_PYDICOM, read_selected
 from plainfilm.pixels.element_reader import Selection, tags_of
@@ -38,7 +39,6 @@ _TAGS = tags_of(USED.union(_NAMES, _IDENTIFIERS, _DATES, _UIDS, _CODES, ["StudyT
 _SELECTION = Selection(_TAGS, parts=100_000)  # radiographs have some hundred elements
 _BY_KEYWORD = {keyword: tag for tag, keyword in _TAGS.items()}
 
-_UID = re.compile(r"(?=.{1,64}\Z)(0|[1-9]\d*)(\.(0|[1-9]\d*))+", re.ASCII)
 _DATE = re.compile(r"(\d{4})\.?(\d\d)\.?(\d\d)", re.ASCII)
 _TIME = re.compile(r"([01]\d|2[0-3])(?::?([0-5]\d)(?::?([0-5]\d)(\.\d{1,6})?)?)?", re.ASCII)
 _NO_TEXT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
@@ -145,7 +145,7 @@ def _evidence(found: Dataset, modality: str) -> Dataset:
     evidence.SpecificCharacterSet = "ISO_IR 192"
     for keyword in _UIDS:
         uid = _code(found, keyword)
-        if not _UID.fullmatch(uid):
+        if not is_uid(uid):
             raise HeaderError(f"the image has no valid {keyword}")
         setattr(evidence, keyword, uid)
     for keyword in _NAMES:

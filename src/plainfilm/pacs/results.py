@@ -68,7 +68,7 @@ class AnsweredImage:
     sha256
         SHA-256 of its data set, in hexadecimal digits.
     prediction, refusal
-        Exactly one of them is None.
+        The image is refused if it has a refusal, or no prediction with a class.
     picture
         The image in grey levels (height, width), at most 1024 on the longest side, or None.
     heatmap
@@ -97,7 +97,7 @@ class Evaluation:
     label
         Name of the label.
     state
-        ``undetermined`` in the indeterminate range, or if there is no threshold.
+        ``undetermined`` in the indeterminate range, or without a threshold or predicted class.
     probability
         0 to 1.
     point
@@ -162,15 +162,16 @@ class Model:
         if label in prediction.indeterminate:
             return "undetermined"
         if self.task.kind == "multiclass":
-            return "present" if prediction.predicted.get("most-likely") == label else "absent"
-        point = self.points.get(label)
-        if point is None:
-            return "undetermined"
-        if self.task.kind == "binary":
-            positive = prediction.predicted.get(point.name) == self.task.classes[1]
+            predicted, positive = prediction.predicted.get("most-likely"), label
         else:
-            positive = prediction.predicted.get(f"{label}/{point.name}") == "positive"
-        return "present" if positive else "absent"
+            point = self.points.get(label)
+            binary = self.task.kind == "binary"
+            name = "" if point is None else point.name if binary else f"{label}/{point.name}"
+            predicted = prediction.predicted.get(name)
+            positive = self.task.classes[1] if binary else "positive"
+        if predicted is None:
+            return "undetermined"
+        return "present" if predicted == positive else "absent"
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -1,4 +1,6 @@
-"""Reads the identity of the patient from a DICOM file; no other module does.
+"""Reads the identity of the patient from a DICOM file; no other module of plainfilm.pixels does.
+
+(``plainfilm.pacs.header`` reads it for results that go back to the archive.)
 
 Identifier, name and study are only used for a keyed hash (``plainfilm.data.pseudonyms``).
 Accession numbers and other UIDs never leave this module: it only reports whether the name of a
