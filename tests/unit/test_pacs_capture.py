@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ pytest.importorskip("pydicom")
 
 from pacs_files import chest, odd_chests, to_bytes
 from pacs_peers import Orthanc, archive, dicom_errors, needs, network
+from plainfilm.bundle import IndeterminateRange
 from plainfilm.pacs.admission import refuse
 from plainfilm.pacs.caption import caption, choose_label
 from plainfilm.pacs.capture import draw_capture, make_capture
@@ -40,7 +42,7 @@ def model(labels: Sequence[str] = ("ill",), kind: str = "binary") -> Model:
     classes = ("well", labels[0]) if kind == "binary" else tuple(labels)
     task = Task(kind, tuple(labels), classes)  # type: ignore[arg-type]
     points = {} if kind == "multiclass" else {one: point(one) for one in labels}
-    return Model("ward", "70803e4a" * 8, "0.1.0", task, points)
+    return Model("ward", "70803e4a" * 8, "0.1.0", task, points, {})
 
 
 def point(label: str) -> OperatingPoint:
@@ -146,7 +148,7 @@ def test_an_absent_label_has_no_colours() -> None:
     assert texts(model(), image) == [
         "ill: absent, probability 0.20 (threshold 0.61, balanced)",
         "Research only. Not for diagnosis.",
-        "No colours: the model reports no label as present.",
+        "No colours: the model reports no finding.",
         "Model ward, bundle 70803e4a, plainfilm 0.1.0",
     ]
     assert "No colours: this model has no heat map." in texts(model(), answered(PRESENT))
@@ -158,9 +160,10 @@ def test_the_caption_says_the_result_in_words() -> None:
     assert shown[0] == "ill: present, probability 0.90 (threshold 0.61, balanced)"
     assert shown[2] == "The colours show what the network used for ill, not where disease is."
     near = Prediction("", {"ill": 0.6}, predicted={"balanced": "well"}, indeterminate=("ill",))
-    words = "ill: undetermined, probability 0.60 (near the threshold 0.61, balanced)"
-    assert texts(model(), answered(near))[0] == words
-    without = Model("ward", "0" * 64, "0.1.0", model().task, {})
+    unsure = replace(model(), indeterminate={"ill": IndeterminateRange(0.5, 0.7, "given")})
+    words = "ill: undetermined, probability 0.60 (indeterminate range 0.50 to 0.70)"
+    assert texts(unsure, answered(near))[0] == words
+    without = replace(model(), points={})
     sure = Prediction("", {"ill": 0.9999})
     words = "ill: undetermined, probability above 0.99 (no threshold)"
     assert texts(without, answered(sure))[0] == words
@@ -184,6 +187,8 @@ def test_positive_labels_come_first_and_the_rest_is_counted() -> None:
     assert (
         choose_label(model(), Prediction("", {"ill": 0.9}, reason="blank", rejected=True)) is None
     )
+    normal = Prediction("", {"normal": 0.9, "ill": 0.1}, {"most-likely": "normal"})
+    assert choose_label(model(("normal", "ill"), "multiclass"), normal) is None
     all_present = several(dict.fromkeys(values, 0.9), "one", "label 1")
     assert "(4 present, 2 undetermined)" in texts(many, answered(all_present))[8]
 
@@ -218,7 +223,7 @@ def test_the_same_image_and_model_give_the_same_file() -> None:
     image = answered(data=to_bytes(chest(BurnedInAnnotation="YES", LossyImageCompression="01")))
     result = make_capture(model(), image)
     assert result == make_capture(model(), image)
-    other = Model("ward", "1" * 64, "0.1.0", model().task, model().points)
+    other = replace(model(), bundle_id="1" * 64)
     changed = AnsweredImage(image.header, "1" * 64, PRESENT, picture=image.picture)
     second = make_capture(model(), answered(data=to_bytes(chest(2, study=1))), 2)
     results = (result, make_capture(other, image), make_capture(model(), changed), second)

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from plainfilm.data.sources.classes.names import is_negative_name
 from plainfilm.pacs.lettering import is_drawable
 from plainfilm.pacs.results import AnsweredImage, Evaluation, Model, State
 from plainfilm.prediction import Prediction
@@ -39,13 +40,16 @@ class Line:
 def choose_label(model: Model, prediction: Prediction) -> str | None:
     """Return the label whose heat map a capture shows, or None if it shows none.
 
-    That is the most probable of the present labels, or else of the undetermined ones. A rejected
-    image, and one without such a label, has none.
+    That is the most probable of the present labels, or else of the undetermined ones, without those
+    that deny a finding, such as ``normal``. A rejected image, and one without such a label, has
+    none.
     """
     if prediction.reason is not None:
         return None
-    first = _ordered(model, prediction)[0]
-    return None if first.state == "absent" else first.label
+    for one in _ordered(model, prediction):
+        if one.state != "absent" and not is_negative_name(one.label):
+            return one.label
+    return None
 
 
 def caption(model: Model, image: AnsweredImage) -> list[Line]:
@@ -62,7 +66,7 @@ def caption(model: Model, image: AnsweredImage) -> list[Line]:
         lines.append(Line(f"and {len(hidden)} more ({counts}): see the report"))
     label, has_map = choose_label(model, image.prediction), image.heatmap is not None
     if label is None:
-        text = "No colours: the model reports no label as present."
+        text = "No colours: the model reports no finding."
     elif has_map:
         name = _name(model, label)
         text = f"The colours show what the network used for {name}, not where disease is."
@@ -93,9 +97,10 @@ def _words(model: Model, one: Evaluation) -> str:
         return f"{name}: {state[one.state]}probability {probability}"
     if one.point is None:
         return f"{name}: undetermined, probability {probability} (no threshold)"
-    near = "near the " if one.state == "undetermined" else ""
-    threshold = f"({near}threshold {one.point.threshold:.2f}, {one.point.name})"
-    return f"{name}: {one.state}, probability {probability} {threshold}"
+    words = f"{name}: {one.state}, probability {probability}"
+    if one.state == "undetermined" and (found := model.indeterminate.get(one.label)):
+        return f"{words} (indeterminate range {found.low:.2f} to {found.high:.2f})"
+    return f"{words} (threshold {one.point.threshold:.2f}, {one.point.name})"
 
 
 def _percentage(value: float) -> str:
