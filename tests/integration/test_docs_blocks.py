@@ -31,6 +31,7 @@ from typing import Any
 import pytest
 
 import public_sets
+from docs_code import ROOT, Block, read_blocks
 from onnx_networks import encoder, residual, write_samples
 from plainfilm._files import write_json
 from plainfilm.cli.main import main
@@ -48,13 +49,7 @@ pytest.importorskip("starlette")
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-FENCE = re.compile(
-    r"(?:^ *<!-- not run: (?P<reason>.+?) -->\n)?^(?P<indent> *)```(?P<language>\w+)\n"
-    r"(?P<text>.*?)^ *```$",
-    re.MULTILINE | re.DOTALL,
-)
 SHORTER = {
     "--seeds 5": "--seeds 2",
     "--folds 5": "--folds 2",
@@ -64,30 +59,12 @@ SHORTER = {
     "--trials 30": "",
 }
 WITH_REPORTS = {"publish-an-evaluation.md", "use-from-python.md"}
-NOT_CODE = {"text"}  # output and file trees
-
-
-@dataclass(frozen=True)
-class Block:
-    """A fenced code block of a page, and the reason why it is not run."""
-
-    language: str
-    text: str
-    reason: str | None
-
-
-def read_blocks(page: Path) -> list[Block]:
-    """Return the code blocks of a page."""
-    found = []
-    for match in FENCE.finditer(page.read_text("utf-8")):
-        lines = match["text"].splitlines(keepends=True)
-        text = "".join(line.removeprefix(match["indent"]) for line in lines)
-        if match["language"] not in NOT_CODE:
-            found.append(Block(match["language"], text, match["reason"]))
-    return found
-
-
-WITH_CODE = [page for page in PAGES if any(not block.reason for block in read_blocks(page))]
+OWN_TESTS = {"connect-to-a-pacs.md"}  # test_docs_hospital.py runs it
+WITH_CODE = [
+    page
+    for page in PAGES
+    if page.name not in OWN_TESTS and any(not block.reason for block in read_blocks(page))
+]
 
 
 def shortened(name: str | Path) -> tuple[str, str]:
