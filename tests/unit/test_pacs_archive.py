@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from pacs_peers import needs
 from plainfilm.pacs.archive import Archive, FoundSeries
+from plainfilm.pacs.settings import TlsFiles
+from plainfilm.pacs.tls import client_context, server_context
 from plainfilm.pacs.web_get import WebError, WebReader
 
 DAY = date(2026, 11, 27)
@@ -24,7 +30,7 @@ Answer = Callable[[BaseHTTPRequestHandler], None]
 
 
 @contextmanager
-def served(answer: Answer) -> Iterator[str]:
+def served(answer: Answer, tls: ssl.SSLContext | None = None) -> Iterator[str]:
     """Serve on the loopback; the handler is called with each request."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -41,10 +47,13 @@ def served(answer: Answer) -> Iterator[str]:
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.daemon_threads = True
+        if tls is not None:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
         thread.start()
         try:
-            yield f"http://127.0.0.1:{server.server_port}/dicom-web"
+            scheme = "http" if tls is None else "https"
+            yield f"{scheme}://127.0.0.1:{server.server_port}/dicom-web"
         finally:
             server.shutdown()
             thread.join()
@@ -306,14 +315,83 @@ def test_a_closed_port_is_an_archive_that_is_down() -> None:
     assert (caught.value.code, caught.value.down) == ("no-connection", True)
 
 
-def test_credentials_are_sent_and_nothing_is_read_from_netrc() -> None:
+def test_credentials_are_sent_and_read_again_for_each_request(tmp_path: Path) -> None:
     seen = []
+    file = tmp_path / "credentials"
+    file.write_text("token")
 
     def answer(handler: BaseHTTPRequestHandler) -> None:
         seen.append(handler.headers["Authorization"])
+        file.write_text("user:password")
         send(handler, b"[]")
 
     with served(answer) as url:
         find(url)
-        list(Archive(WebReader(url, {"Authorization": "Bearer t"})).series(DAY, DAY))
-    assert seen == [None, None, "Bearer t", "Bearer t"]
+        reader = WebReader(url, credentials=file)
+        file.write_text("token")
+        list(Archive(reader).series(DAY, DAY))
+        file.unlink()
+        with pytest.raises(WebError) as caught:
+            list(Archive(reader).series(DAY, DAY))
+    assert seen == [None, None, "Bearer token", "Basic dXNlcjpwYXNzd29yZA=="]
+    assert (caught.value.code, caught.value.down) == ("credentials", True)
+
+
+def test_a_request_can_be_aborted() -> None:
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        threading.Timer(0.1, reader.abort).start()
+        while True:
+            handler.wfile.write(b"a")
+            time.sleep(0.02)
+
+    with served(answer) as url:
+        reader = WebReader(url, seconds=20)
+        begun = time.monotonic()
+        for _ in range(2):
+            with pytest.raises(WebError):
+                reader.json("/series", 1000)
+    assert time.monotonic() - begun < 5
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> TlsFiles:
+    """Return a certificate of the loopback that is its own authority."""
+    key, own = tmp_path / "key.pem", tmp_path / "own.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+    command += [
+        "-nodes",
+        "-days",
+        "2",
+        "-subj",
+        "/CN=test",
+        "-addext",
+        "subjectAltName=IP:127.0.0.1",
+    ]
+    subprocess.run([*command, "-keyout", key, "-out", own], check=True, capture_output=True)
+    return TlsFiles(own, key, own)
+
+
+@needs("openssl")
+def test_both_sides_show_a_certificate(certificate: TlsFiles) -> None:
+    server, client = server_context(certificate), client_context(certificate)
+    with served(lambda handler: send(handler, b"[]"), server) as url:
+        assert WebReader(url, tls=client).json("/series", 100) == []
+        for other in (None, ssl.create_default_context(cafile=str(certificate.authority))):
+            with pytest.raises(WebError) as caught:
+                WebReader(url, tls=other).json("/series", 100)
+            assert caught.value.down
+
+
+@needs("openssl")
+def test_an_encrypted_response_that_does_not_end_is_cut_off_by_time(certificate: TlsFiles) -> None:
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        while True:
+            handler.wfile.write(b"a")
+            time.sleep(0.02)
+
+    begun = time.monotonic()
+    with served(answer, server_context(certificate)) as url, pytest.raises(WebError) as caught:
+        WebReader(url, tls=client_context(certificate), seconds=0.3).json("/series", 10_000)
+    assert caught.value.code == "timeout"
+    assert time.monotonic() - begun < 2

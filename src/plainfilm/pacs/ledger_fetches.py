@@ -91,3 +91,21 @@ class Fetches(Database):
         """Make the next attempt of everything that was given up due now; return the number."""
         with self._writing() as rows:
             return rows.execute("DELETE FROM fetches WHERE state = 'given-up'").rowcount
+
+    def is_idle(self) -> bool:
+        """Return whether no image waits, and every delivery was tried."""
+        with self._reading() as rows:
+            (busy,) = rows.execute(
+                "SELECT EXISTS (SELECT 1 FROM images WHERE state = 'received') OR EXISTS "
+                "(SELECT 1 FROM deliveries WHERE state = 'waiting' AND attempts = 0)"
+            ).fetchone()
+        return not busy
+
+    def is_done(self) -> bool:
+        """Return whether no image and no delivery waits."""
+        with self._reading() as rows:
+            (busy,) = rows.execute(
+                "SELECT EXISTS (SELECT 1 FROM images WHERE state = 'received') OR EXISTS "
+                "(SELECT 1 FROM deliveries WHERE state IN ('waiting', 'committing'))"
+            ).fetchone()
+        return not busy

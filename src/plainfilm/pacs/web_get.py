@@ -12,11 +12,15 @@ import json
 import socket
 import ssl
 import threading
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from email.message import Message
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+from plainfilm.errors import PlainfilmError
+from plainfilm.pacs.credentials import authorization
 
 _BLOCK = 1 << 18
 _PART_HEADERS = 16 << 10
@@ -45,7 +49,6 @@ class Response:
     body: memoryview
 
 
-@dataclass(frozen=True, slots=True)
 class WebReader:
     """Reads below one URL.
 
@@ -53,18 +56,32 @@ class WebReader:
     ----------
     url
         Root of the DICOMweb service, without a slash at the end.
-    headers
-        Fields of each request, such as ``Authorization``.
+    credentials
+        File of `plainfilm.pacs.credentials`; it is read for each request.
     tls
-        Certificates for ``https``.
+        Certificates for ``https``; None uses the authorities of the system.
     seconds
         Time for one request with its response.
     """
 
-    url: str
-    headers: Mapping[str, str] = field(default_factory=dict)
-    tls: ssl.SSLContext | None = None
-    seconds: float = 60.0
+    def __init__(
+        self,
+        url: str,
+        *,
+        credentials: Path | None = None,
+        tls: ssl.SSLContext | None = None,
+        seconds: float = 60.0,
+    ) -> None:
+        self._url, self._credentials, self._tls = urlsplit(url), credentials, tls
+        self._seconds = seconds
+        self._connected: socket.socket | None = None
+        self._aborted = False
+
+    def abort(self) -> None:
+        """End the request in progress, if any, and all later ones; call it in any thread."""
+        self._aborted = True
+        if (connected := self._connected) is not None:
+            _shut_down(connected)
 
     def json(self, path: str, most: int) -> list[dict[str, Any]]:
         """Return the data sets of a search; [] if nothing was found."""
@@ -95,23 +112,31 @@ class WebReader:
 
     def get(self, path: str, accept: str, most: int) -> Response | None:
         """Return a response of at most ``most`` bytes; None for status 204."""
-        parts = urlsplit(self.url)
-        connection: http.client.HTTPConnection
-        if parts.scheme == "https":
-            connection = http.client.HTTPSConnection(
-                parts.hostname or "", parts.port, timeout=self.seconds, context=self.tls
-            )
-        else:
-            connection = http.client.HTTPConnection(
-                parts.hostname or "", parts.port, timeout=self.seconds
-            )
         headers = {"Accept": accept, "Accept-Encoding": "identity", "Connection": "close"}
-        with _translated(), contextlib.closing(connection):
+        if self._credentials is not None:
+            try:
+                headers["Authorization"] = authorization(self._credentials)
+            except PlainfilmError:
+                raise WebError("credentials", down=True) from None
+        with _translated(), contextlib.closing(self._new_connection()) as connection:
             connection.connect()
-            with _deadline(connection.sock, self.seconds):
-                connection.request("GET", parts.path + path, headers={**headers, **self.headers})
-                with connection.getresponse() as response:
-                    return _read(response, most)
+            self._connected = connection.sock
+            try:
+                with _deadline(connection.sock, self._seconds):
+                    if self._aborted:
+                        raise WebError("stopped", down=True)
+                    connection.request("GET", self._url.path + path, headers=headers)
+                    with connection.getresponse() as response:
+                        return _read(response, most)
+            finally:
+                self._connected = None
+
+    def _new_connection(self) -> http.client.HTTPConnection:
+        """Return a connection that is not open yet."""
+        host, port = self._url.hostname or "", self._url.port
+        if self._url.scheme == "https":
+            return http.client.HTTPSConnection(host, port, timeout=self._seconds, context=self._tls)
+        return http.client.HTTPConnection(host, port, timeout=self._seconds)
 
 
 @contextlib.contextmanager
@@ -136,8 +161,7 @@ def _deadline(connected: socket.socket, seconds: float) -> Iterator[None]:
 
     def end() -> None:
         ended.set()
-        with contextlib.suppress(OSError):  # not that of SSLSocket, which is not safe for threads
-            socket.socket.shutdown(connected, socket.SHUT_RDWR)
+        _shut_down(connected)
 
     timer = threading.Timer(seconds, end)
     timer.daemon = True
@@ -151,6 +175,12 @@ def _deadline(connected: socket.socket, seconds: float) -> Iterator[None]:
         timer.cancel()
     if ended.is_set():
         raise TimeoutError
+
+
+def _shut_down(connected: socket.socket) -> None:
+    """End both directions of a connection, which wakes up the thread that uses it."""
+    with contextlib.suppress(OSError):  # SSLSocket's own method is not safe for threads
+        socket.socket.shutdown(connected, socket.SHUT_RDWR)
 
 
 def _read(response: http.client.HTTPResponse, most: int) -> Response | None:

@@ -1,0 +1,198 @@
+"""Polls an archive by DICOMweb: fetches radiographs that the ledger does not know into the spool.
+
+Instances are fetched one by one, so that one that cannot be read delays no other. It is tried
+again after growing pauses, a few times. While the archive is unavailable, rounds are further apart.
+"""
+
+from __future__ import annotations
+
+import errno
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+
+from plainfilm.errors import StorageError
+from plainfilm.inference.log import Log
+from plainfilm.pacs.acceptance import accept
+from plainfilm.pacs.archive import Archive, FoundSeries
+from plainfilm.pacs.header import HeaderError, read_header
+from plainfilm.pacs.ledger import Ledger, uid_key
+from plainfilm.pacs.spool import Spool, data_set_of
+from plainfilm.pacs.web_get import WebError
+
+_MOST_TIMEOUTS = 3  # in a row, after which the archive counts as unavailable
+_LONGEST_PAUSE = 300.0
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PollSettings:
+    """Settings of polling.
+
+    Attributes
+    ----------
+    days
+        Days before today whose studies are searched for.
+    every
+        Seconds between two rounds.
+    classes
+        SOP classes that are fetched.
+    most_bytes
+        Bytes of one image.
+    """
+
+    classes: frozenset[str]
+    days: int = 3
+    every: float = 60.0
+    most_bytes: int = 64 << 20
+
+
+@dataclass(slots=True)
+class Poller:
+    """Fetches what is new in an archive, round by round.
+
+    ``on_image`` is called after each image that is new.
+
+    Attributes
+    ----------
+    failing
+        Code of the reason why the latest round ended early, or None.
+    last_success
+        Unix time of the end of the latest complete round, or None.
+    counts
+        Images fetched, and attempts that failed.
+    """
+
+    archive: Archive
+    ledger: Ledger
+    spool: Spool
+    settings: PollSettings
+    log: Log
+    on_image: Callable[[], None] = lambda: None
+    failing: str | None = None
+    last_success: float | None = None
+    counts: Counter[str] = field(default_factory=Counter)
+    stop: threading.Event = field(default_factory=threading.Event)
+    _complete: dict[str, int] = field(default_factory=dict)
+    _timeouts: int = 0
+    _fetched: int = 0
+    _failed: int = 0
+
+    def run(self) -> None:
+        """Poll until `stop` is set."""
+        failures = 0
+        while not self.stop.is_set():
+            failures = failures + 1 if self.poll() else 0
+            pause = self.settings.every
+            if failures:
+                pause = min(max(pause, _LONGEST_PAUSE), pause * 2 ** min(failures, 9))
+            self.stop.wait(pause * random.uniform(0.9, 1.1))
+
+    def poll(self) -> str | None:
+        """Make one round; return the code of the reason if it ended early, else None."""
+        self._fetched = self._failed = self._timeouts = 0
+        code: str | None = None
+        try:
+            self._round()
+        except WebError as error:
+            code = error.code
+        except OSError as error:
+            code = "disk-full" if error.errno in _FULL else "disk"
+        except StorageError:
+            code = "ledger-damaged"
+        if not self.stop.is_set():
+            self._report(code)
+        return code
+
+    def _report(self, code: str | None) -> None:
+        """Log what a round did; that an archive is unavailable is logged once."""
+        self.counts.update({"fetched": self._fetched, "failed": self._failed})
+        if self._fetched or self._failed:
+            self.log.write("polled", fetched=self._fetched, failed=self._failed)
+        if code is None:
+            self.last_success = time.time()
+        if code != self.failing:
+            if code is None:
+                self.log.write("polling-continues")
+            else:
+                self.log.write("polling-interrupted", reason=code)
+        self.failing = code
+
+    def _round(self) -> None:
+        today = date.today()
+        self.archive.incomplete = False
+        # A day more, for archives of another time zone.
+        first, last = today - timedelta(self.settings.days), today + timedelta(1)
+        found = list(self.archive.series(first, last))
+        if self.archive.incomplete:
+            self.log.write("search-incomplete")
+        keys = {uid_key(one.series): one for one in found}
+        self._complete = {key: n for key, n in self._complete.items() if key in keys}
+        for key in self.ledger.to_fetch(keys):
+            if keys[key].count is None or self._complete.get(key) != keys[key].count:
+                self._read_series(key, keys[key])
+            if self.stop.is_set():
+                return
+
+    def _read_series(self, key: str, series: FoundSeries) -> None:
+        """Fetch what is new in a series."""
+        try:
+            found = [*self.archive.instances(series)]
+        except WebError as error:
+            self._fail(key, error)
+            return
+        classes = self.settings.classes
+        uids = {uid_key(one.uid): one.uid for one in found if one.sop_class in classes | {""}}
+        for instance in self.ledger.to_fetch(uids):
+            if self.stop.is_set():
+                return
+            self._fetch(instance, series, uids[instance])
+        if series.count is not None and not self.ledger.unfetched(uids):
+            self._complete[key] = series.count
+
+    def _fetch(self, key: str, series: FoundSeries, uid: str) -> None:
+        """Fetch an instance into the spool, or record why that failed."""
+        if not self.spool.has_room():
+            raise OSError(errno.ENOSPC, "below the reserve")
+        try:
+            data = self.archive.fetch(series, uid, self.settings.most_bytes)
+            self._timeouts = 0
+            outcome = self._store(uid, bytes(data))
+        except WebError as error:
+            self._fail(key, error)
+            return
+        except HeaderError:
+            self._fail(key, WebError("not-dicom"))
+            return
+        self.ledger.fetched(key)
+        if outcome == "stored":
+            self._fetched += 1
+            self.on_image()
+
+    def _store(self, uid: str, data: bytes) -> str:
+        """Put a file into the spool and the ledger."""
+        header = read_header(data)
+        if header.sop_uid != uid:
+            raise WebError("other-instance")
+        content = data_set_of(data)
+        head = data[: len(data) - len(content)]
+        return accept(self.ledger, self.spool, uid, header.study_uid, head, content)
+
+    def _fail(self, key: str, error: WebError) -> None:
+        """Count a failed attempt; raise the error if it concerns the whole archive.
+
+        It is counted then too: an instance with which the archive fails must not stop the others.
+        """
+        if self.stop.is_set():
+            raise error
+        self._failed += 1
+        self._timeouts = self._timeouts + 1 if error.code == "timeout" else 0
+        failed = self.ledger.fetch_failed(key, error.code)
+        if failed.given_up:
+            self.log.write("fetch-given-up", image=key[:12], reason=error.code)
+        if error.down or self._timeouts >= _MOST_TIMEOUTS:
+            raise error
