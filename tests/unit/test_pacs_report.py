@@ -19,7 +19,7 @@ from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.sr.codedict import codes as public
 
-pytest.importorskip("highdicom", reason="needs the extra [pacs]")
+pytest.importorskip("highdicom", reason="needs highdicom, of the extra [test]")
 
 from highdicom.sr import CodedConcept, Comprehensive3DSR
 from test_pacs_header import encode, image

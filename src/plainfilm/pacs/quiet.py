@@ -13,7 +13,7 @@ from types import TracebackType
 __all__ = ["mute_libraries"]
 
 _LOGGERS = (
-    *("pynetdicom", "pydicom", "highdicom", "dicomweb_client", "urllib3", "requests"),
+    *("pynetdicom", "pydicom", "dicomweb_client", "urllib3", "requests"),
     *("PIL", "pylibjpeg", "libjpeg", "openjpeg"),
 )
 
