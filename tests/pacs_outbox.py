@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -62,9 +63,13 @@ class Outbox:
 
     def __enter__(self) -> Outbox:
         self.lock = StateLock(self.folder)
+        self.open()
+        return self
+
+    def open(self) -> None:
+        """Open ledger and spool, also while another process has them open."""
         self.ledger = Ledger.open(self.folder / "ledger.db")
         self.spool = Spool(self.folder, reserve=0)
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.spool.close()
@@ -76,10 +81,15 @@ class Outbox:
     ) -> None:
         """Write results."""
         for uid in uids:
-            key = hashlib.sha256(uid.encode()).hexdigest()[:32]
+            key = self.key(uid)
             self.spool.write_result(key, result_file(uid, kind))
             row = ResultRow(key, uid_key(uid), kind)
             self.ledger.finish({}, [row], [one.name for one in destinations])
+
+    @staticmethod
+    def key(uid: str) -> str:
+        """Return the key of a result."""
+        return hashlib.sha256(uid.encode()).hexdigest()[:32]
 
     def files(self) -> int:
         """Return how many results are in the outbox."""
@@ -119,7 +129,7 @@ class Outbox:
             thread.join()
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 8) -> bool:
+def wait_until(condition: Callable[[], object], seconds: float = 20) -> bool:
     """Wait for a condition; return whether it holds."""
     end = time.monotonic() + seconds
     while not (held := bool(condition())) and time.monotonic() < end:
@@ -181,7 +191,9 @@ Respond = Callable[[BaseHTTPRequestHandler, bytes], None]
 
 
 @contextlib.contextmanager
-def web_server(respond: Respond) -> Iterator[tuple[str, list[dict[str, str]]]]:
+def web_server(
+    respond: Respond, tls: ssl.SSLContext | None = None
+) -> Iterator[tuple[str, list[dict[str, str]]]]:
     """Serve HTTP on the loopback; yields the URL and the fields of each request."""
     requests: list[dict[str, str]] = []
 
@@ -192,6 +204,9 @@ def web_server(respond: Respond) -> Iterator[tuple[str, list[dict[str, str]]]]:
         def do_POST(self) -> None:
             requests.append({name.lower(): value for name, value in self.headers.items()})
             requests[-1]["path"] = self.path
+            if isinstance(self.connection, ssl.SSLSocket):
+                names = self.connection.getpeercert() or {}
+                requests[-1]["client"] = str(names.get("subject"))
             body = self.rfile.read(int(self.headers["Content-Length"]))
             with contextlib.suppress(OSError):
                 respond(self, body)
@@ -201,10 +216,15 @@ def web_server(respond: Respond) -> Iterator[tuple[str, list[dict[str, str]]]]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
+    if tls is not None:
+        server.socket = tls.wrap_socket(
+            server.socket, server_side=True, do_handshake_on_connect=False
+        )
     thread = threading.Thread(target=server.serve_forever, args=[0.02], daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_address[1]}/dicom-web", requests
+        scheme = "http" if tls is None else "https"
+        yield f"{scheme}://127.0.0.1:{server.server_address[1]}/dicom-web", requests
     finally:
         server.shutdown()
         server.server_close()

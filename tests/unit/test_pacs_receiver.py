@@ -8,7 +8,6 @@ import resource
 import signal
 import socket
 import struct
-import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -43,6 +42,7 @@ from dicom_wire import (
     store,
     value,
 )
+from pacs_certificates import certificates
 from pacs_files import SECONDARY_CAPTURE, chest, lossless, to_bytes
 from pacs_peers import echoscu, needs, storescu
 
@@ -465,63 +465,6 @@ def test_the_process_has_limits(receiver: Running) -> None:
     assert resource.prlimit(receiver.process.pid, resource.RLIMIT_CORE) == (0, 0)
     environment = Path(f"/proc/{receiver.process.pid}/environ").read_bytes()
     assert b"PLAINFILM_TOKEN" not in environment
-
-
-def certificates(folder: Path) -> dict[str, Path]:
-    """Make an authority, and certificates of it and of another one."""
-
-    def openssl(*arguments: object) -> None:
-        command = ["openssl", *map(str, arguments)]
-        subprocess.run(command, check=True, capture_output=True, timeout=30)
-
-    curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2")
-    for name in ("authority", "outsider"):
-        openssl(
-            "req",
-            "-x509",
-            *curve,
-            "-subj",
-            f"/CN={name}",
-            "-keyout",
-            folder / f"{name}.key",
-            "-out",
-            folder / f"{name}.pem",
-        )
-    for name, authority in (
-        ("server", "authority"),
-        ("client", "authority"),
-        ("other", "outsider"),
-    ):
-        extension = folder / f"{name}.ext"
-        extension.write_text("subjectAltName=IP:127.0.0.1")
-        openssl(
-            "req",
-            *curve[:-2],
-            "-subj",
-            f"/CN={name}",
-            "-keyout",
-            folder / f"{name}.key",
-            "-out",
-            folder / f"{name}.csr",
-        )
-        openssl(
-            "x509",
-            "-req",
-            "-in",
-            folder / f"{name}.csr",
-            "-CA",
-            folder / f"{authority}.pem",
-            "-CAkey",
-            folder / f"{authority}.key",
-            "-CAcreateserial",
-            "-days",
-            "2",
-            "-extfile",
-            extension,
-            "-out",
-            folder / f"{name}.pem",
-        )
-    return {path.name: path for path in folder.iterdir()}
 
 
 @needs("openssl", "echoscu", "storescu")

@@ -22,8 +22,9 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined, unused-ignore]
     StorageCommitmentPushModelInstance,
 )
 
-from plainfilm.pacs.ledger import Ledger, uid_key
+from plainfilm.pacs.ledger import Ledger
 from plainfilm.pacs.outcomes import Outcome, Outgoing, of_status
+from plainfilm.pacs.requests import Receiver
 from plainfilm.pacs.spool import Spool
 
 _REQUEST = 1  # the only action type of the class
@@ -36,37 +37,11 @@ def new_transaction() -> str:
     return str(generate_uid(prefix=None))
 
 
-def report_context() -> PresentationContext:
-    """Return the context in which the network process accepts reports."""
-    context = build_context(StorageCommitmentPushModel)
-    context.scu_role, context.scp_role = True, True
-    return context
-
-
-def receive_report(event: Any, ledger: Ledger, spool: Spool) -> tuple[int, None]:
-    """Record a report of an archive; return the status to answer."""
-    try:
-        information = event.event_information
-        transaction = str(information.TransactionUID)
-        stored = _uids(information, "ReferencedSOPSequence")
-        failed = _uids(information, "FailedSOPSequence")
-    except Exception:  # what a peer sends may break any step of decoding
-        return 0x0115, None
-    for key in ledger.committed(transaction, stored, failed):
-        spool.drop_result(key)
-    return 0x0000, None
-
-
-def _uids(information: Dataset, sequence: str) -> list[str]:
-    """Return the keys of the instances in a sequence of a report."""
-    return [uid_key(str(item.ReferencedSOPInstanceUID)) for item in information.get(sequence) or ()]
-
-
 class Commitment:
     """Storage commitment over the associations with one archive."""
 
     def __init__(self, ledger: Ledger, spool: Spool) -> None:
-        self._ledger, self._spool = ledger, spool
+        self._receiver = Receiver(ledger, spool, lambda _: None)
         self._reported = threading.Event()
 
     def context(self) -> PresentationContext:
@@ -77,10 +52,10 @@ class Commitment:
         """Return the handlers of reports on the same association."""
         return [(evt.EVT_N_EVENT_REPORT, self._receive)]
 
-    def _receive(self, event: Any) -> tuple[int, None]:
-        status = receive_report(event, self._ledger, self._spool)
+    def _receive(self, event: Any) -> tuple[int, Dataset | None]:
+        answer = self._receiver.commit(event)
         self._reported.set()
-        return status
+        return answer
 
     def request(
         self, association: Association, results: Sequence[Outgoing], transaction: str

@@ -90,7 +90,7 @@ class Delivery:
         deliveries: Count,
     ) -> None:
         urls = [one.url for one in destinations if isinstance(one, WebDestination)]
-        if settings.credentials is not None:
+        if settings.credentials is not None and urls:
             check_credentials(settings.credentials, urls)
         self._stop = threading.Event()
         self._couriers = []
