@@ -222,7 +222,19 @@ def test_the_log_has_plain_lines_for_people() -> None:
     stream = io.StringIO()
     log = Log(stream, clock=lambda: "2026-11-24T10:20:30.123+00:00", plain=True)
     log.write("image", outcome="predicted", milliseconds=1.5)
-    assert stream.getvalue() == "10:20:30 image outcome=predicted milliseconds=1.5\n"
+    log.write("archive-unavailable", status="x" * 99, remedy="check the address " * 5)
+    first, second = stream.getvalue().splitlines()
+    assert first == "10:20:30 image outcome=predicted milliseconds=1.5"
+    assert f"status={'x' * 40} remedy=" in second and second.count("check the address") == 5
+
+
+def test_threads_share_a_log_and_lose_no_line() -> None:
+    stream = io.StringIO()
+    log = Log(stream)
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda n: log.write("image", n=n), range(4000)))
+    found = [json.loads(line)["n"] for line in stream.getvalue().splitlines()]
+    assert sorted(found) == list(range(4000))
 
 
 def test_counters_have_the_text_format() -> None:

@@ -21,6 +21,7 @@ from typing import TextIO
 from plainfilm._files import explain_oserror
 
 _PAUSE = 0.02  # seconds
+_WHOLE = ("consequence", "remedy")
 
 
 def now() -> str:
@@ -32,7 +33,8 @@ class Log:
     """Lines of events on a stream, written together every 20 ms.
 
     Each write releases the interpreter lock, which takes long to get back under load. The stream
-    is standard error by default; ``plain`` writes short lines for people instead of JSON.
+    is standard error by default; ``plain`` writes short lines for people instead of JSON. Threads
+    may share one log.
     """
 
     def __init__(
@@ -40,12 +42,15 @@ class Log:
     ) -> None:
         self._stream, self._clock, self._plain = stream, clock, plain
         self._lines: list[str] = []
+        self._lock = threading.RLock()
 
     def write(self, event: str, **fields: object) -> None:
         """Write one line; at once if no event loop is running."""
-        self._lines.append(self._format(event, fields))
-        if len(self._lines) > 1:
-            return
+        line = self._format(event, fields)
+        with self._lock:
+            self._lines.append(line)
+            if len(self._lines) > 1:
+                return
         try:
             asyncio.get_running_loop().call_later(_PAUSE, self.flush)
         except RuntimeError:
@@ -54,12 +59,16 @@ class Log:
     def _format(self, event: str, fields: Mapping[str, object]) -> str:
         if not self._plain:
             return json.dumps({"time": self._clock(), "event": event, **fields})
-        values = (f"{name}={str(value)[:40]}" for name, value in fields.items())
+        values = (
+            f"{name}={str(value)[: None if name in _WHOLE else 40]}"
+            for name, value in fields.items()
+        )
         return " ".join((self._clock()[11:19], event, *values))
 
     def flush(self) -> None:
         """Write the waiting lines; a closed stream is ignored."""
-        lines, self._lines = self._lines, []
+        with self._lock:
+            lines, self._lines = self._lines, []
         stream = sys.stderr if self._stream is None else self._stream
         try:
             stream.write("".join(line + "\n" for line in lines))
