@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import functools
 import io
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +42,7 @@ SIDE = 1024
 NARROWEST = 640
 """Smallest width of the capture; a narrower picture is in the middle of it."""
 
-_MARGIN, _GAP = 20, 8
+_MARGIN, _GAP, _INDENT = 20, 8, 24  # indent of the second line of a text
 _LARGE, _SMALL = 24, 19  # height of the letters in pixels
 _WHITE, _GREY = 255, 190
 _AT_ONCE = 32  # lines of the picture whose colours fit into the processor's cache
@@ -134,23 +136,30 @@ def _mixtures() -> NDArray[np.uint32]:
 
 
 def _draw_caption(lines: list[Line], width: int) -> NDArray[np.uint8]:
-    placed, y = [], _MARGIN
+    drawn: list[Callable[[Image.Image], None]] = []
+    y = _MARGIN
     for line in lines:
         size = _SMALL if line.is_small else _LARGE
         font = load_font(size, is_bold=line.is_bold)
-        indent = _SCALE[0] + _GAP if line.has_scale else 0
+        left = _MARGIN + (_SCALE[0] + _GAP if line.has_scale else 0)
         y += _GAP if line.has_gap else 0
-        for text in wrap(line.text, font, width - 2 * _MARGIN - indent):
-            placed.append((y, text, font, line, indent))
+        if line.has_scale:
+            drawn.append(partial(_draw_scale, place=(_MARGIN, y + 4)))
+        level = _WHITE if line.is_bold else _GREY
+        for number, text in enumerate(wrap(line.text, font, width - _MARGIN - left - _INDENT)):
+            place = left + (_INDENT if number else 0), y
+            drawn.append(partial(draw_text, place=place, text=text, font=font, level=level))
             y += size + _GAP
     canvas = Image.new("RGB", (width, y + _MARGIN - _GAP))
-    for top, text, font, line, indent in placed:
-        level = _WHITE if line.is_bold else _GREY
-        draw_text(canvas, (_MARGIN + indent, top), text, font, level)
-        if line.has_scale:
-            scale = np.tile(np.linspace(0, 1, _SCALE[0], dtype=np.float32), (_SCALE[1], 1))
-            canvas.paste(Image.fromarray(heat_colours(scale)), (_MARGIN, top + 4))
+    for draw in drawn:
+        draw(canvas)
     return np.asarray(canvas)
+
+
+def _draw_scale(canvas: Image.Image, place: tuple[int, int]) -> None:
+    """Draw the scale of colours, weak to strong."""
+    scale = np.tile(np.linspace(0, 1, _SCALE[0], dtype=np.float32), (_SCALE[1], 1))
+    canvas.paste(Image.fromarray(heat_colours(scale)), place)
 
 
 def _describe(model: Model, image: AnsweredImage, number: int) -> Dataset:
