@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 CODE = """
-import logging, threading, warnings
+import asyncio, gc, logging, threading, warnings
 logging.basicConfig(level=logging.DEBUG)
 from plainfilm.pacs.quiet import mute_libraries
 mute_libraries()
@@ -17,11 +17,23 @@ warnings.warn("Doe^Jane")
 with warnings.catch_warnings():
     warnings.simplefilter("always")
     warnings.warn("Doe^Jane")
+async def fail_later():
+    fail()
+async def forget():
+    asyncio.ensure_future(fail_later())
+    await asyncio.sleep(0)
+def leave():
+    raise SystemExit
 def fail():
     raise KeyError("Doe^Jane")
 thread = threading.Thread(target=fail)
 thread.start()
 thread.join()
+thread = threading.Thread(target=leave)
+thread.start()
+thread.join()
+asyncio.run(forget())
+gc.collect()
 fail()
 """
 
@@ -32,4 +44,4 @@ def test_no_message_of_a_library_is_written() -> None:
     )
     assert done.returncode == 1
     assert done.stdout == ""
-    assert done.stderr == "error: unexpected KeyError in <string>, line 14\n" * 2
+    assert done.stderr == "error: unexpected KeyError in <string>, line 21\n" * 3
