@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from plainfilm.pixels import Image
+from plainfilm._files import hash_bytes
+from plainfilm.errors import ImageError
+from plainfilm.inference.codes import InferenceError, image_error
+from plainfilm.pixels import Image, sniff
 from plainfilm.pixels.display import Display, read_pgm
 from plainfilm.pixels.prepare import Box
 from plainfilm.prediction import Prediction
@@ -21,6 +25,25 @@ class ImageFile:
     data: bytes  # empty if the file exceeds the limit
     declared: str | None = None  # the format that its content type declares
     too_large: str | None = None  # SHA-256 of a file that exceeds the limit
+
+    def check(self) -> None:
+        """Reject the file by its size and first bytes, without decoding it."""
+        if self.too_large is not None:
+            raise InferenceError("too-large")
+        try:
+            found = sniff(self.data)
+        except ImageError as error:
+            raise image_error(error.reason) from error
+        if self.declared is not None and found != self.declared:
+            raise InferenceError("wrong-content-type")
+
+    async def hash(self) -> str:
+        """Return its SHA-256, computed in a thread if the file is large."""
+        if self.too_large is not None:
+            return self.too_large
+        if len(self.data) > 1 << 20:
+            return await asyncio.to_thread(hash_bytes, self.data)
+        return hash_bytes(self.data)
 
 
 @dataclass(frozen=True, slots=True)

