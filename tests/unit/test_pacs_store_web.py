@@ -30,7 +30,8 @@ from plainfilm.errors import PlainfilmError, UsageError
 from plainfilm.pacs.credentials import authorization, check_credentials
 from plainfilm.pacs.outcomes import Outcome, Outgoing, Unavailable
 from plainfilm.pacs.settings import WebDestination
-from plainfilm.pacs.store_web import Answer, WebSender, read_answer
+from plainfilm.pacs.store_web import WebSender
+from plainfilm.pacs.stow_response import Answer, read_answer
 
 UIDS = ("2.25.901", "2.25.902", "2.25.903")
 
@@ -87,6 +88,12 @@ def test_the_archive_judges_each_instance(files: list[Path]) -> None:
     body = stow([], {"2.25.901": 0xC000, "2.25.902": 0x0124, "2.25.903": 0x0110})
     with web_server(lambda handler, _: answer(handler, 409, body)) as (url, _requests):
         assert send(url, files) == ["refused C000", "misconfigured 0124", "later 0110"]
+
+
+def test_an_instance_among_the_failed_ones_is_not_delivered(files: list[Path]) -> None:
+    body = stow([], {"2.25.901": 0xB000, "2.25.902": 0x0111, "2.25.903": 0})
+    with web_server(lambda handler, _: answer(handler, 202, body)) as (url, _requests):
+        assert send(url, files) == ["refused B000", "delivered 0111", "refused 0000"]
 
 
 def test_an_instance_that_the_response_does_not_name_is_sent_alone(files: list[Path]) -> None:
@@ -170,11 +177,15 @@ def test_the_archive_may_ask_to_wait(text: str, low: float, high: float, files: 
     def respond(handler: BaseHTTPRequestHandler, _: bytes) -> None:
         answer(handler, 503, Retry_After=text)
 
-    with web_server(respond) as (url, _requests):
+    with web_server(respond) as (url, requests):
         sender = WebSender(WebDestination(url), seconds=QUICK)
-        ((_, outcome),) = sender.send([Outgoing(1, "report", files[0])])
+        with pytest.raises(Unavailable) as caught:
+            list(
+                sender.send([Outgoing(number, "report", path) for number, path in enumerate(files)])
+            )
         sender.close()
-    assert low <= outcome.after <= high
+    assert len(requests) == 1
+    assert low <= caught.value.outcome.after <= high
 
 
 def endless(own: socket.socket, piece: bytes) -> None:
@@ -276,7 +287,10 @@ def test_credentials_are_read_again_for_each_connection(files: list[Path], tmp_p
         verdicts = []
         for text in ("token-1", "token-2", "\n"):
             secret.write_text(text)
-            ((_, outcome),) = sender.send([Outgoing(1, "report", files[0])])
+            try:
+                ((_, outcome),) = sender.send([Outgoing(1, "report", files[0])])
+            except Unavailable as error:
+                outcome = error.outcome
             verdicts.append(outcome.status)
         sender.close()
         with pytest.raises(Unavailable, match="credentials"):

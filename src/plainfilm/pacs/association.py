@@ -151,11 +151,12 @@ class ArchiveConnection:
             raise Unavailable(_explain(association))
         return association
 
-    def prepare(self, size: int) -> None:
-        """Set the limits of the next message, which has ``size`` bytes."""
+    def prepare(self, size: int) -> Association:
+        """Return the association with the limits of the next message, which has ``size`` bytes."""
         association = self.open()
         association.dimse_timeout = self._seconds.exchange(size)
         association.dul.socket.most = ClientSocket.most
+        return association
 
     def close(self) -> None:
         """Release the association."""

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from pydicom.dataset import Dataset
-from pydicom.filereader import read_file_meta_info
 from pydicom.uid import generate_uid
 from pynetdicom import evt
 from pynetdicom.association import Association
@@ -23,7 +22,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined, unused-ignore]
 )
 
 from plainfilm.pacs.ledger import Ledger
-from plainfilm.pacs.outcomes import Outcome, Outgoing, of_status
+from plainfilm.pacs.outcomes import Outcome, Outgoing, of_status, read_meta
 from plainfilm.pacs.requests import Receiver
 from plainfilm.pacs.spool import Spool
 
@@ -89,10 +88,12 @@ def _information(results: Sequence[Outgoing], transaction: str) -> Dataset:
     """Return the data set of a request."""
     items = []
     for result in results:
-        meta, item = read_file_meta_info(result.path), Dataset()
-        item.ReferencedSOPClassUID = meta.MediaStorageSOPClassUID
-        item.ReferencedSOPInstanceUID = meta.MediaStorageSOPInstanceUID
-        items.append(item)
+        meta = read_meta(result.path)
+        if not isinstance(meta, Outcome):
+            item = Dataset()
+            item.ReferencedSOPClassUID = meta.sop_class
+            item.ReferencedSOPInstanceUID = meta.uid
+            items.append(item)
     information = Dataset()
     information.TransactionUID, information.ReferencedSOPSequence = transaction, items
     return information

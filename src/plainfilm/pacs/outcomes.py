@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
+from pydicom.filereader import read_file_meta_info
+
 _SLOWEST = 16 << 10  # bytes per second
 
 Verdict = Literal["delivered", "later", "misconfigured", "refused", "class-refused"]
@@ -113,6 +115,34 @@ class Committer(Protocol):
     def request_commitment(self, results: Sequence[Outgoing], transaction: str) -> Outcome:
         """Return ``delivered`` if a report will follow, or ``class-refused``."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class FileMeta:
+    """UIDs of a result's file, and its size in bytes."""
+
+    uid: str
+    sop_class: str
+    syntax: str
+    size: int
+
+
+def read_meta(path: Path) -> FileMeta | Outcome:
+    """Return the UIDs of a file, or why it cannot be sent."""
+    try:
+        meta = read_file_meta_info(path)
+        return FileMeta(
+            str(meta.MediaStorageSOPInstanceUID),
+            str(meta.MediaStorageSOPClassUID),
+            str(meta.TransferSyntaxUID),
+            path.stat().st_size,
+        )
+    except FileNotFoundError:
+        return Outcome("refused", "file-missing")
+    except OSError:
+        return Outcome("later", "file-not-readable")
+    except Exception:  # damage may break any step of reading
+        return Outcome("refused", "file-damaged")
 
 
 _CLASS_NOT_SUPPORTED = 0x0122

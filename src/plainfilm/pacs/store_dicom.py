@@ -7,17 +7,7 @@ import ssl
 from collections.abc import Iterator, Sequence
 
 from pydicom import dcmread
-from pydicom.errors import InvalidDicomError
-from pydicom.filereader import read_file_meta_info
-from pydicom.uid import (
-    UID,
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-    JPEG2000Lossless,
-    JPEGBaseline8Bit,
-    JPEGLosslessSV1,
-    RLELossless,
-)
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import _config
 from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext, build_context
@@ -30,25 +20,23 @@ from plainfilm.pacs.association import ArchiveConnection
 from plainfilm.pacs.commitment import Commitment
 from plainfilm.pacs.outcomes import (
     DEFAULT_SECONDS,
+    FileMeta,
     Outcome,
     Outgoing,
     StepSeconds,
     Unavailable,
     of_status,
+    read_meta,
 )
 from plainfilm.pacs.settings import DicomDestination
 
-_UNCOMPRESSED = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
-_COMPRESSED = (JPEGBaseline8Bit, JPEGLosslessSV1, JPEG2000Lossless, RLELossless)
+_SYNTAXES = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
+_CLASSES = (Comprehensive3DSRStorage, SecondaryCaptureImageStorage)
 
 
 def storage_contexts() -> list[PresentationContext]:
     """Return one context for each class and transfer syntax, so that the archive answers each."""
-    syntaxes = {
-        Comprehensive3DSRStorage: _UNCOMPRESSED,
-        SecondaryCaptureImageStorage: (*_UNCOMPRESSED, *_COMPRESSED),
-    }
-    return [build_context(sop, [one]) for sop, several in syntaxes.items() for one in several]
+    return [build_context(one, [syntax]) for one in _CLASSES for syntax in _SYNTAXES]
 
 
 class DicomSender:
@@ -79,6 +67,7 @@ class DicomSender:
     ) -> None:
         # send_c_store then sends the bytes of a file unchanged, in pieces.
         _config.STORE_SEND_CHUNKED_DATASET = True
+        _config.LOG_HANDLER_LEVEL = "none"  # else it formats each PDU
         self._commitment, contexts = commitment, storage_contexts()
         if commitment is not None:
             contexts.append(commitment.context())
@@ -94,25 +83,19 @@ class DicomSender:
     def send(self, results: Sequence[Outgoing]) -> Iterator[tuple[Outgoing, Outcome]]:
         """Yield the outcome of each result as soon as the archive answers."""
         for result in results:
-            try:
-                yield result, self._send(result)
-            except FileNotFoundError:
-                yield result, Outcome("refused", "file-missing")
-            except (InvalidDicomError, AttributeError):
-                yield result, Outcome("refused", "file-damaged")
+            meta = read_meta(result.path)
+            yield result, meta if isinstance(meta, Outcome) else self._send(result, meta)
 
-    def _send(self, result: Outgoing) -> Outcome:
+    def _send(self, result: Outgoing, meta: FileMeta) -> Outcome:
         """Send one result."""
-        meta = read_file_meta_info(result.path)
-        sop_class, syntax = UID(meta.MediaStorageSOPClassUID), UID(meta.TransferSyntaxUID)
-        self._connection.prepare(result.path.stat().st_size)
-        association = self._connection.open()
+        sop_class, syntax = meta.sop_class, meta.syntax
+        association = self._connection.prepare(meta.size)
         accepted = {
             (one.abstract_syntax, one.transfer_syntax[0]) for one in association.accepted_contexts
         }
         if (sop_class, syntax) in accepted:
             answer = self._store(association, result)
-        elif syntax in _UNCOMPRESSED and any((sop_class, one) in accepted for one in _UNCOMPRESSED):
+        elif syntax in _SYNTAXES and any((sop_class, one) in accepted for one in _SYNTAXES):
             answer = self._store(association, result, convert=True)
         else:
             return Outcome("class-refused", "no-context")
@@ -138,8 +121,8 @@ class DicomSender:
         """Ask the archive to commit the results."""
         assert self._commitment is not None
         with contextlib.suppress(Unavailable):
-            self._connection.prepare(0)
-            return self._commitment.request(self._connection.open(), results, transaction)
+            association = self._connection.prepare(0)
+            return self._commitment.request(association, results, transaction)
         return Outcome("later", "no-connection")
 
     def close(self) -> None:

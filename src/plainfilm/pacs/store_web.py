@@ -9,22 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import json
-import math
 import socket
 import ssl
 import threading
 import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
-
-from pydicom.errors import InvalidDicomError
-from pydicom.filereader import read_file_meta_info
 
 from plainfilm.errors import PlainfilmError
 from plainfilm.pacs.credentials import authorization
@@ -34,27 +25,13 @@ from plainfilm.pacs.outcomes import (
     Outgoing,
     StepSeconds,
     Unavailable,
-    of_status,
+    read_meta,
 )
 from plainfilm.pacs.settings import WebDestination
+from plainfilm.pacs.stow_response import Answer, concerns_all, of_answer, read_answer, read_response
 
-_STORED, _FAILED = "00081199", "00081198"
-_UID, _REASON, _WARNING = "00081155", "00081197", "00081196"
 _PIECE = 64 << 10  # each has its own time limit
-_MOST_ANSWER = 1 << 20
 _MOST_REQUEST = 16 << 20
-_LATER = (408, 425, 429)
-_REFUSED = (400, 409, 413, 422)
-_LONGEST_WAIT = 3600.0
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """The response to a request: its status, its body, and the seconds to wait."""
-
-    status: int
-    body: bytes
-    after: float = 0.0
 
 
 class _Closed(Unavailable):
@@ -96,19 +73,14 @@ class WebSender:
         uids: list[str] = []
         size = 0
         for result in results:
-            try:
-                uid = str(read_file_meta_info(result.path).MediaStorageSOPInstanceUID)
-                bytes_ = result.path.stat().st_size
-            except FileNotFoundError:
-                yield result, Outcome("refused", "file-missing")
+            meta = read_meta(result.path)
+            if isinstance(meta, Outcome):
+                yield result, meta
                 continue
-            except (InvalidDicomError, AttributeError):
-                yield result, Outcome("refused", "file-damaged")
-                continue
-            if group and size + bytes_ > self._most:
+            if group and size + meta.size > self._most:
                 yield from self._send(group, uids)
                 group, uids, size = [], [], 0
-            group, uids, size = [*group, result], [*uids, uid], size + bytes_
+            group, uids, size = [*group, result], [*uids, meta.uid], size + meta.size
         if group:
             yield from self._send(group, uids)
 
@@ -117,6 +89,9 @@ class WebSender:
     ) -> Iterator[tuple[Outgoing, Outcome]]:
         """Send a group; send those alone that the response says nothing about."""
         answer = self._post(group)
+        whole = of_answer(answer)
+        if concerns_all(answer):
+            raise Unavailable(whole)
         known = read_answer(answer)
         for result, uid in zip(group, uids, strict=True):
             if uid in known:
@@ -125,7 +100,7 @@ class WebSender:
                 yield from self._send([result], [uid])
             else:
                 # An archive may name no instance that it cannot read, and may change UIDs.
-                yield result, next(iter(known.values())) if len(known) == 1 else of_answer(answer)
+                yield result, next(iter(known.values())) if len(known) == 1 else whole
         if answer.status == 413 and len(group) > 1:
             self._most = 0
 
@@ -158,7 +133,7 @@ class WebSender:
                     "POST", path, _pieces(group, head, tail), {**fields, **self._fields}
                 )
             with connection.getresponse() as response:
-                answer = _read(response)
+                answer = read_response(response)
         if answer.status in (401, 403):  # read the credentials again
             self.close()
         return answer
@@ -242,62 +217,3 @@ def _pieces(group: Sequence[Outgoing], head: bytes, tail: bytes) -> Iterator[byt
                 yield piece
         yield b"\r\n"
     yield tail
-
-
-def _read(response: http.client.HTTPResponse) -> Answer:
-    """Read a response; raise HTTPException if it is too large or incomplete."""
-    body = response.read(_MOST_ANSWER + 1)
-    if len(body) > _MOST_ANSWER or response.length:
-        raise http.client.IncompleteRead(b"")
-    return Answer(response.status, body, _retry_after(response.headers.get("Retry-After", "")))
-
-
-def _retry_after(text: str) -> float:
-    """Return the seconds of a ``Retry-After`` field, at most an hour; 0 if it is not valid."""
-    try:
-        if text.strip().isdigit():
-            seconds = float(text)
-        else:
-            seconds = (parsedate_to_datetime(text) - datetime.now(UTC)).total_seconds()
-    except (ValueError, TypeError, OverflowError):
-        return 0.0
-    return min(max(seconds, 0.0), _LONGEST_WAIT) if math.isfinite(seconds) else 0.0
-
-
-def read_answer(answer: Answer) -> dict[str, Outcome]:
-    """Return the outcome of each instance that a response names; "" stands for an unnamed one."""
-    if answer.status not in (200, 202, 400, 409):
-        return {}
-    try:
-        found = json.loads(answer.body)
-        found = found[0] if isinstance(found, list) else found
-        known = {
-            _value(item, _UID) or "": of_status(int(_value(item, _REASON) or 0xC000))
-            for item in found.get(_FAILED, {}).get("Value", ())
-        }
-        for item in found.get(_STORED, {}).get("Value", ()):
-            warning = int(_value(item, _WARNING) or 0)
-            known[str(_value(item, _UID))] = Outcome("delivered", f"{warning:04X}")
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        return {}
-    return known
-
-
-def _value(item: Any, tag: str) -> Any:
-    """Return the first value of an attribute; None if it has none."""
-    return (item.get(tag, {}).get("Value") or [None])[0]
-
-
-def of_answer(answer: Answer) -> Outcome:
-    """Return the outcome of a request with one instance that the response does not name."""
-    status = answer.status
-    if status < 300:
-        return Outcome("misconfigured", "unconfirmed")
-    code = f"http-{status}"
-    if status == 415:
-        return Outcome("class-refused", code)
-    if status in _REFUSED:
-        return Outcome("refused", code)
-    if status in _LATER or status in (500, *range(502, 505)) or status > 505:
-        return Outcome("later", code, answer.after)
-    return Outcome("misconfigured", code)
