@@ -29,7 +29,7 @@ _PURPOSES: dict[str, tuple[str | None, tuple[str, ...]]] = {
     "fetch": ("fetch", ("kagglehub",)),
     "score, search on Ray": ("cluster", ("ray",)),
     "object stores": ("object-store", ("obstore",)),
-    "hospital network": ("pacs", ("pynetdicom", "dicomweb_client")),
+    "hospital network": ("pacs", ("pynetdicom",)),
     "search": ("search", ("optuna",)),
     "log to MLflow": ("mlflow", ("mlflow",)),
     "log to TensorBoard": ("tensorboard", ("tensorboardX",)),

@@ -12,10 +12,7 @@ from types import TracebackType
 
 __all__ = ["mute_libraries"]
 
-_LOGGERS = (
-    *("pynetdicom", "pydicom", "dicomweb_client", "urllib3", "requests"),
-    *("PIL", "pylibjpeg", "libjpeg", "openjpeg"),
-)
+_LOGGERS = ("pynetdicom", "pydicom", "PIL", "pylibjpeg", "libjpeg", "openjpeg")
 _RUNNERS = ("asyncio", "concurrent.futures")
 """Loggers that report exceptions which nothing handles."""
 
