@@ -22,7 +22,7 @@ from plainfilm.pacs.admission import refuse
 from plainfilm.pacs.caption import caption, choose_label
 from plainfilm.pacs.capture import draw_capture, make_capture
 from plainfilm.pacs.header import HeaderError, read_header
-from plainfilm.pacs.lettering import load_font, wrap
+from plainfilm.pacs.lettering import is_drawable, load_font, wrap
 from plainfilm.pacs.results import AnsweredImage, Model
 from plainfilm.pixels import read_image_and_whole
 from plainfilm.pixels.display import encode_display, read_pgm
@@ -215,6 +215,18 @@ def test_every_text_fits_below_every_picture(shape: tuple[int, int]) -> None:
         lines = wrap(text, font, 300)
         assert all(font.getlength(line) <= 300 for line in lines)
         assert "".join(lines).replace(" ", "") == text.replace(" ", "")
+
+
+def test_a_caption_is_drawn_without_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    for cached in (load_font, is_drawable):
+        cached.cache_clear()
+    try:
+        assert is_drawable("Pneumonia") and not is_drawable("肺炎")
+        assert draw_capture(model(), answered())[1024:].max() == 255
+    finally:
+        for cached in (load_font, is_drawable):
+            cached.cache_clear()
 
 
 def test_the_same_image_and_model_give_the_same_file() -> None:
