@@ -83,6 +83,7 @@ def test_messages_of_the_service() -> None:
         [value(IMAGE, WHOLE, command()), value(ECHO, LAST, b"x")],
         [value(IMAGE, WHOLE, command()), value(IMAGE, 0, bytes(600)), value(IMAGE, 0, bytes(600))],
         [value(ECHO, WHOLE, echo_command()) * 2],
+        [value(IMAGE, WHOLE, command()) + value(IMAGE, 0, b"ab") * 64],
         [value(ECHO, WHOLE, echo_command()), value(ECHO, LAST, b"")],
     ],
 )

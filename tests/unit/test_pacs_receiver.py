@@ -389,6 +389,21 @@ def test_messages_of_one_address_leave_room_for_others(receiver: Running) -> Non
             assert wire.status() == 0
 
 
+def test_messages_that_were_too_long_leave_no_memory(receiver: Running) -> None:
+    start = message(value(IMAGE, COMMAND | LAST, command()))
+    piece = message(value(IMAGE, 0, bytes(130_000)))
+    receiver.quiet()
+    before = receiver.status("VmRSS")
+    for _ in range(12):
+        with associated(receiver) as wire, contextlib.suppress(OSError):
+            wire.send(start)
+            for _ in range(33):
+                wire.send(piece)
+            wire.receive()
+    assert receiver.quiet() == 0
+    assert receiver.status("VmHWM") < before + 24 * MIB
+
+
 def commitment(transaction: str, uid: str) -> bytes:
     """Return an N-EVENT-REPORT: the archive stored an instance."""
     one = element(0x00081150, CR.encode()) + element(0x00081155, uid.encode())
@@ -422,26 +437,23 @@ def test_storage_commitment_is_recorded(receiver: Running) -> None:
         assert not ledger.due_deliveries("archive", time.time() + 100, 9)
 
 
-def test_the_process_ends_with_its_input(tmp_path: Path) -> None:
+def test_it_is_started_again_and_ends_with_its_input(tmp_path: Path) -> None:
     with running(tmp_path / "state") as receiver:
-        pid, process = receiver.process.pid, receiver.process
-        with associated(receiver):
+        port, process = receiver.port, receiver.process
+        assert process.pid is not None
+        os.kill(process.pid, signal.SIGKILL)
+        end = time.monotonic() + 5
+        while not (process.restarts and process.pid) and time.monotonic() < end:
+            time.sleep(0.02)
+        assert receiver.port == port and process.error == "signal-9"
+        pid = process.pid
+        with associated(receiver) as wire:
+            wire.send(store())
+            assert wire.status() == 0
             began = time.monotonic()
             process.stop()
-            assert time.monotonic() - began < 2
+            assert time.monotonic() - began < 2  # an association that waits is not waited for
         assert pid is not None and not Path(f"/proc/{pid}").exists()
-
-
-def test_it_is_started_again_on_the_same_port(tmp_path: Path) -> None:
-    with running(tmp_path / "state") as receiver:
-        port = receiver.port
-        assert receiver.process.pid is not None
-        os.kill(receiver.process.pid, signal.SIGKILL)
-        end = time.monotonic() + 5
-        while not (receiver.process.restarts and receiver.process.pid) and time.monotonic() < end:
-            time.sleep(0.02)
-        assert receiver.port == port and receiver.process.error == "signal-9"
-        assert echo(port)
 
 
 def test_a_port_in_use(tmp_path: Path) -> None:
@@ -463,6 +475,7 @@ def test_a_port_in_use(tmp_path: Path) -> None:
 def test_the_process_has_limits(receiver: Running) -> None:
     assert receiver.process.pid is not None
     assert resource.prlimit(receiver.process.pid, resource.RLIMIT_CORE) == (0, 0)
+    assert resource.prlimit(receiver.process.pid, resource.RLIMIT_DATA)[1] == QUICK.memory
     environment = Path(f"/proc/{receiver.process.pid}/environ").read_bytes()
     assert b"PLAINFILM_TOKEN" not in environment
 

@@ -95,6 +95,8 @@ class BoundSocket(AssociationSocket):  # type: ignore[misc]
         """Read the body of a PDU; bytes of messages are counted before they are read."""
         if kind != _P_DATA:
             return self._exactly(count)
+        if self._taken + count > self._limits.message:
+            raise ProtocolError("a message that is too long")
         if not self._budget.take(self._address, count, self._due):
             raise TimeoutError
         if not self._taken:

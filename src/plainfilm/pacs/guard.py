@@ -47,6 +47,9 @@ class GuardedHandler(RequestHandler):  # type: ignore[misc]
         try:
             self._watch(assoc, bound)
         finally:
+            # An unfinished message would stay in memory until cycles are collected.
+            assoc.dimse.message = None
+            assoc.dimse.msg_queue.queue.clear()
             bound.answered()
 
     def _watch(self, assoc: Association, bound: BoundSocket) -> None:

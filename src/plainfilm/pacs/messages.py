@@ -12,6 +12,7 @@ from struct import Struct, unpack_from
 C_STORE, C_ECHO, N_EVENT_REPORT = 0x0001, 0x0030, 0x0100
 _LONGEST_COMMAND = 4096  # bytes; a C-STORE command has about 200
 _LONGEST_REPORT = 1 << 20
+_MOST_VALUES = 64  # in a PDU; there is usually one
 _NO_DATA_SET = 0x0101
 _GROUP_LENGTH, _SOP_CLASS, _FIELD, _MESSAGE_ID = 0x0000, 0x0002, 0x0100, 0x0110
 _DATA_SET_TYPE, _SOP_INSTANCE, _EVENT_TYPE = 0x0800, 0x1000, 0x1002
@@ -47,10 +48,13 @@ class MessageCheck:
 
     def feed(self, pdu: bytearray) -> None:
         """Check the values of a P-DATA-TF PDU; raise a ProtocolError."""
-        at = 0
+        at = count = 0
         if not pdu:
             raise ProtocolError("a PDU without values")
         while at < len(pdu):
+            count += 1
+            if count > _MOST_VALUES:
+                raise ProtocolError("a PDU with too many values")
             if len(pdu) - at < _VALUE_HEAD.size:
                 raise ProtocolError("an incomplete value")
             length, context, control = _VALUE_HEAD.unpack_from(pdu, at)

@@ -24,10 +24,10 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 30.0  # seconds before a start after a death
 _STABLE = 60.0  # seconds after which a death counts as the first one
 _LINE = 1 << 14
 _ENVIRONMENT = {
-    # A message goes back to the system when it is stored; a growing one is not copied.
+    # glibc keeps the memory of one usual image for the next, and returns that of larger ones.
     "MALLOC_ARENA_MAX": "2",
-    "MALLOC_MMAP_THRESHOLD_": str(1 << 20),
-    "MALLOC_TRIM_THRESHOLD_": str(1 << 20),
+    "MALLOC_MMAP_THRESHOLD_": str(16 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(16 << 20),
 }
 _PROBLEMS = {
     "EADDRINUSE": ("another program uses this port", "choose another --port"),

@@ -92,7 +92,8 @@ class NetworkLimits:
     stop_seconds
         Time that running associations have to end when the service stops.
     memory
-        Bytes of memory that the process may reserve; 0 sets no limit.
+        Bytes of memory that the process may reserve (``RLIMIT_DATA``); 0 sets no limit. It
+        uses far less; the limit stops a defect before the machine has no memory left.
     """
 
     connections: int = 16
@@ -106,7 +107,7 @@ class NetworkLimits:
     idle_seconds: float = 30.0
     message_seconds: float = 300.0
     stop_seconds: float = 10.0
-    memory: int = 0
+    memory: int = 512 * MIB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
