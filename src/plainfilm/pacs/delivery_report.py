@@ -76,7 +76,8 @@ class DeliveryReport:
 
     def lost(self, due: DueDelivery, outcome: Outcome) -> None:
         """Write that a result is not in the outbox."""
-        self._one(due, outcome, "lost", consequence="the archive does not get this result")
+        consequence, remedy = "the archive does not get this result", "send its images again"
+        self._one(due, outcome, "lost", consequence=consequence, remedy=remedy)
 
     def class_refused(self, due: DueDelivery, outcome: Outcome) -> None:
         """Write that an archive refuses a kind of results."""
