@@ -47,6 +47,7 @@ _MARGIN, _GAP, _INDENT = 20, 8, 24  # indent of the second line of a text
 _LARGE, _SMALL = 24, 19  # height of the letters in pixels
 _WHITE, _GREY = 255, 190
 _AT_ONCE = 32  # lines of the picture whose colours fit into the processor's cache
+_PIXEL_DATA = b"\xe0\x7f\x10\x00OB\0\0"  # tag (7FE0,0010) and VR, in explicit little endian
 _SCALE = (120, 14)  # width and height of the scale of colours
 
 
@@ -59,14 +60,15 @@ def make_capture(model: Model, image: AnsweredImage, number: int = 1) -> Result:
     dataset = _describe(model, image, number)
     pixels = draw_capture(model, image)
     dataset.Rows, dataset.Columns, _ = pixels.shape
-    data = pixels.tobytes()
-    dataset.PixelData = data + b"\0" * (len(data) % 2)
-    dataset["PixelData"].VR = "OB"
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     out = io.BytesIO()
     dcmwrite(out, dataset, enforce_file_format=True)
-    return Result(dataset.SOPInstanceUID, "capture", dataset.SOPClassUID, out.getvalue())
+    # The pixels are the last element. pydicom would copy their megabytes four times.
+    padding = b"\0" * (pixels.size % 2)
+    head = _PIXEL_DATA + (pixels.size + len(padding)).to_bytes(4, "little")
+    data = b"".join((out.getvalue(), head, pixels.data, padding))
+    return Result(dataset.SOPInstanceUID, "capture", dataset.SOPClassUID, data)
 
 
 def draw_capture(model: Model, image: AnsweredImage) -> NDArray[np.uint8]:
