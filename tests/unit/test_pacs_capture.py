@@ -136,9 +136,12 @@ def test_colours_stay_in_the_part_that_the_network_saw() -> None:
     rows, columns = np.nonzero(np.ptp(made[:1024], axis=2))
     assert (rows.min(), rows.max() + 1) == (102, 512)
     assert (columns.min(), columns.max() + 1) == (200, 600)
+    cut = "The network saw 20% of the image; the rest was cut off."
+    assert cut in texts(model(), answered(region=(0.25, 0.1, 0.75, 0.5)))
     # Padding of the input is outside of the picture.
-    made = draw_capture(model(), answered(heatmap=heat, region=(-0.14, 0.0, 1.14, 1.0)))
-    assert (np.ptp(made[:1024], axis=2) > 0).all()
+    padded = answered(heatmap=heat, region=(-0.14, 0.0, 1.14, 1.0))
+    assert (np.ptp(draw_capture(model(), padded)[:1024], axis=2) > 0).all()
+    assert not any("saw" in text for text in texts(model(), padded))
 
 
 def test_an_absent_label_has_no_colours() -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from plainfilm.data.sources.classes.names import is_negative_name
 from plainfilm.pacs.lettering import is_drawable
 from plainfilm.pacs.results import AnsweredImage, Evaluation, Model, State
+from plainfilm.pixels.prepare import Box
 from plainfilm.prediction import Prediction
 
 __all__ = ["Line", "caption", "choose_label"]
@@ -72,15 +73,24 @@ def caption(model: Model, image: AnsweredImage) -> list[Line]:
         text = f"The colours show what the network used for {name}, not where disease is."
     else:
         text = "No colours: this model has no heat map."
+    seen = _seen_share(image.region)
+    part = f"The network saw {seen:.0%} of the image; the rest was cut off."
     return [
         *lines,
         Line("Research only. Not for diagnosis.", is_bold=True, has_gap=True),
         Line(text, is_small=True, has_scale=has_map and label is not None),
+        *([Line(part, is_small=True)] if seen < 0.995 else []),
         Line(
             f"Model {model.name}, bundle {model.bundle_id[:8]}, plainfilm {model.version}",
             is_small=True,
         ),
     ]
+
+
+def _seen_share(region: Box) -> float:
+    """Return the share of the area of an image that is in a region, 0 to 1."""
+    left, top, right, bottom = region
+    return max(0.0, min(right, 1) - max(left, 0)) * max(0.0, min(bottom, 1) - max(top, 0))
 
 
 def _ordered(model: Model, prediction: Prediction) -> Sequence[Evaluation]:
