@@ -201,3 +201,61 @@ def test_storage_commitment(ledger, clock):
     assert rows[0].uid not in {due.uid for due in ledger.due_deliveries("a", clock.now + 1, 16)}
     clock.now += 60  # no answer about the third
     assert len(ledger.due_deliveries("a", clock.now, 16)) == 2
+
+
+def test_a_delivery_that_is_removed_while_it_is_sent_is_no_error(ledger, clock):
+    deliver(ledger, "a")
+    (one,) = ledger.due_deliveries("a", clock.now, 1)
+    ledger.lose_results([one.result])
+    assert ledger.delivered(one.id)
+    ledger.park(one.id, "C000")
+    assert ledger.retry() == 0
+
+
+def test_a_delivered_result_stays_delivered(ledger, clock):
+    deliver(ledger, "a")
+    (one,) = ledger.due_deliveries("a", clock.now, 1)
+    assert ledger.delivered(one.id)
+    ledger.park(one.id, "C000")
+    ledger.postpone(one.id, clock.now, "A700")
+    ledger.refuse_class(one.id, "0122")
+    assert ledger.next_delivery("a") is None
+    assert ledger.needed_results() == set()
+
+
+def plans(ledger: Ledger) -> list[str]:
+    """Return how SQLite reads the tables in the queries of a running service."""
+    found: list[str] = []
+    asked: list[tuple[str, dict | tuple]] = []
+
+    class Spy:
+        def __getattr__(self, name):
+            return getattr(connection, name)
+
+        def execute(self, statement, values=()):
+            asked.append((statement, values))
+            return connection.execute(statement, values)
+
+    connection, ledger._connection = ledger._connection, Spy()
+    ledger.known("u", "s")
+    ledger.has_image("k")
+    ledger.due_images(10, 16, busy=["x"])
+    ledger.next_due(10)
+    ledger.due_deliveries("a", 0, 16)
+    ledger.next_delivery("a")
+    ledger.waiting_images()
+    ledger.needed_results()
+    ledger.is_idle()
+    ledger.is_done()
+    for statement, values in asked:
+        found += [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", values)]
+    return found
+
+
+def test_no_query_of_a_running_service_reads_finished_rows(ledger):
+    found = plans(ledger)
+    partial = ("images_waiting", "images_studies", "deliveries_due", "deliveries_needed")
+    for plan in found:
+        if plan.startswith(("SCAN images", "SCAN deliveries", "SCAN one")):
+            assert any(name in plan for name in partial), found
+        assert "TEMP B-TREE" not in plan, found

@@ -5,12 +5,15 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import subprocess
+import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from plainfilm.errors import UsageError
+from plainfilm.errors import StorageError, UsageError
 from plainfilm.pacs.ledger import Ledger, ResultRow, image_key, uid_key
 from plainfilm.pacs.spool import Recovery, Spool, data_set_of, store_image
 from plainfilm.pacs.state_folder import StateLock, service_process
@@ -198,3 +201,56 @@ def test_links_are_not_followed(state, tmp_path):
     state.spool.receive("ab", b"x")
     assert outside.read_bytes() == b"secret"
     assert state.spool.read_image("ab") == b"x"
+
+
+@pytest.mark.parametrize("name", ["spool", "outbox", "quarantine"])
+def test_a_folder_that_is_a_link_is_refused(tmp_path, name):
+    (tmp_path / "outside").mkdir(mode=0o755)
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / name).symlink_to(tmp_path / "outside")
+    with pytest.raises(StorageError, match=f"{name} is not a folder"):
+        StateLock(tmp_path / "state")
+    assert (tmp_path / "outside").stat().st_mode & 0o777 == 0o755
+
+
+@pytest.mark.parametrize("name", ["lock", "ledger.db", "ledger.db-wal", "ledger.db-shm"])
+def test_a_file_that_is_a_link_is_refused(tmp_path, name):
+    state = State(tmp_path / "state")
+    state.close()
+    outside = tmp_path / "outside"
+    outside.write_bytes(b"secret")
+    (tmp_path / "state" / name).unlink(missing_ok=True)
+    (tmp_path / "state" / name).symlink_to(outside)
+    with pytest.raises(StorageError):
+        State(tmp_path / "state")
+    assert outside.read_bytes() == b"secret"
+
+
+def test_the_lock_is_held_until_all_its_processes_end(tmp_path):
+    code = "import sys; print(flush=True); sys.stdin.read()"
+    with StateLock(tmp_path / "state") as lock:
+        child = subprocess.Popen(
+            [sys.executable, "-c", code],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            pass_fds=[lock.descriptor],
+        )
+        child.stdout.readline()
+    with pytest.raises(UsageError):
+        StateLock(tmp_path / "state", seconds=0)
+    timer = threading.Timer(0.2, child.stdin.close)
+    timer.start()
+    StateLock(tmp_path / "state", seconds=10).release()  # a service that is started again waits
+    child.wait()
+    child.stdout.close()
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may read everything")
+def test_another_user_gets_a_remedy(state):
+    state.folder.chmod(0)
+    try:
+        with pytest.raises(StorageError) as caught:
+            Ledger.open_existing(state.folder / "ledger.db")
+        assert "run the command as the user that runs the service" in str(caught.value)
+    finally:
+        state.folder.chmod(0o700)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from plainfilm.cli.main import main
+from plainfilm.errors import StorageError
 from plainfilm.pacs.ledger import Ledger, ResultRow, uid_key
 from plainfilm.pacs.ledger_fetches import MOST_ATTEMPTS
 from plainfilm.pacs.spool import Spool
@@ -197,6 +198,8 @@ def test_another_schema_version_is_refused(folder, capsys):
         error = capsys.readouterr().err
         assert f"schema {version} instead of 1" in error
         assert remedy in error
+        with pytest.raises(StorageError, match="cannot read"):
+            Ledger.open(folder / LEDGER)
 
 
 def test_the_verb_loads_no_network_library(folder):

@@ -259,7 +259,8 @@ class Answering:
             if answer.quarantined:
                 self._spool.quarantine(one.key)
         outcomes = {one.key: answer.code for one, answer in zip(images, answers, strict=True)}
-        self._ledger.finish(outcomes, rows, self._destinations)
+        for key in self._ledger.finish(outcomes, rows, self._destinations):
+            self._spool.drop_result(key)  # delivered before
         for one, answer in zip(images, answers, strict=True):
             if not answer.quarantined:
                 self._spool.drop_image(one.key)

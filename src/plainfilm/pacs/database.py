@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Self
 
-from plainfilm._files import explain_oserror
+from plainfilm._files import explain_oserror, reason_of
 from plainfilm.errors import StorageError, UsageError
 
 __all__ = ["SCHEMA", "Database"]
@@ -109,8 +109,14 @@ class Database:
         """Open the file of a state folder, also while a service uses it; create nothing."""
         try:
             exists = path.is_file()
+            if exists and not os.access(path, os.R_OK | os.W_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         except OSError as error:
-            raise explain_oserror(error, path) from error
+            raise StorageError(
+                f"{path} cannot be used",
+                received=reason_of(error),
+                remedy="run the command as the user that runs the service",
+            ) from error
         if not exists:
             raise UsageError(
                 f"{path.parent} is not the state folder of a service",
@@ -183,11 +189,12 @@ class Database:
 def _create(path: Path) -> None:
     """Create an empty private file, whatever the umask, unless there is one."""
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
-    if os.path.lexists(path):
+    exists = os.path.lexists(path)
+    if exists and path.lstat().st_size:
         return
     if any((path.parent / "spool").glob("*.dcm")):
         raise StorageError(
-            f"{path} is missing, but the spool holds images",
+            f"{path} is {'empty' if exists else 'missing'}, but the spool holds images",
             remedy="restore it; or start with a new state folder, and send the images in "
             f"{path.parent / 'spool'} to the service again",
         )
@@ -218,7 +225,8 @@ def _prepare(connection: sqlite3.Connection, path: Path, *, create: bool) -> Non
     connection.execute("PRAGMA temp_store = MEMORY")
     connection.execute("PRAGMA synchronous = FULL")
     version = _version(connection)
-    if version == 0 and create:
+    empty = not connection.execute("SELECT 1 FROM sqlite_schema").fetchone()
+    if version == 0 and empty and create:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("BEGIN IMMEDIATE")
         version = _version(connection)

@@ -61,7 +61,9 @@ class Deliveries(Database):
         """Record a delivery; return True if no destination needs the result any more."""
         with self._writing() as rows:
             self._set(rows, id, "delivered", status)
-            return not needed_of(rows, [_result_of(rows, id)])
+            query = "SELECT result FROM deliveries WHERE id = ?"
+            results = [result for (result,) in rows.execute(query, (id,))]
+            return not needed_of(rows, results)
 
     def postpone(self, id: int, due: float, status: str) -> None:
         """Record a failed attempt; the next one is due at the Unix time ``due``.
@@ -177,13 +179,9 @@ class Deliveries(Database):
         """Set the state and the last status of a delivery."""
         rows.execute(
             "UPDATE deliveries SET state = ?, status = ?, since = ?, commitment = NULL "
-            "WHERE id = ?",
+            "WHERE id = ? AND state != 'delivered'",
             (state, status, self._clock(), id),
         )
-
-
-def _result_of(rows: sqlite3.Connection, id: int) -> str:
-    return str(rows.execute("SELECT result FROM deliveries WHERE id = ?", (id,)).fetchone()[0])
 
 
 def needed_of(rows: sqlite3.Connection, results: Collection[str]) -> set[str]:

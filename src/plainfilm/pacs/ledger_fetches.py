@@ -97,7 +97,8 @@ class Fetches(Database):
         with self._reading() as rows:
             (busy,) = rows.execute(
                 "SELECT EXISTS (SELECT 1 FROM images WHERE state = 'received') OR EXISTS "
-                "(SELECT 1 FROM deliveries WHERE state = 'waiting' AND attempts = 0)"
+                "(SELECT 1 FROM deliveries INDEXED BY deliveries_due "
+                "WHERE state IN ('waiting', 'committing') AND state = 'waiting' AND attempts = 0)"
             ).fetchone()
         return not busy
 
