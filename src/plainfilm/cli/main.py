@@ -32,6 +32,7 @@ _VERBS = {
     "score": "predict on an archive of any size, with several processes",
     "serve": "serve predictions over HTTP, with a web page",
     "listen": "receive images in the hospital network, and send reports back",
+    "dicomweb": "fetch images from a DICOMweb archive, and send reports back",
     "pacs": "show and clear the state of a service in the hospital network",
     "cache": "show or empty the cache of decoded images",
     "doctor": "show what is installed and what is missing",

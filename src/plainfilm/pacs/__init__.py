@@ -12,10 +12,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from plainfilm.pacs.service_settings import ServiceSettings
+    from plainfilm.pacs.service_settings import PollOptions, ServiceSettings
     from plainfilm.pacs.settings import ListenSettings
 
-__all__ = ["require_libraries", "run_listen"]
+__all__ = ["require_libraries", "run_dicomweb", "run_listen"]
 
 
 def run_listen(settings: ServiceSettings, listening: ListenSettings) -> int:
@@ -38,9 +38,19 @@ def run_listen(settings: ServiceSettings, listening: ListenSettings) -> int:
     return run_listen(settings, listening)
 
 
+def run_dicomweb(settings: ServiceSettings, options: PollOptions) -> int:
+    """Poll an archive until SIGTERM or Ctrl-C, or once, and return the exit status.
+
+    Raises the errors of `run_listen`.
+    """
+    require_libraries()
+    from plainfilm.pacs.polling_source import run_dicomweb
+
+    return run_dicomweb(settings, options)
+
+
 def require_libraries() -> None:
     """Raise a MissingExtraError if the extra ``pacs`` is not installed."""
     from plainfilm import _optional
 
-    for module in ("pynetdicom", "highdicom", "dicomweb_client"):
-        _optional.require(module, "pacs")
+    _optional.require("pynetdicom", "pacs")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
@@ -39,9 +40,20 @@ class ImageSource(Protocol):
     def sentence(self) -> str:
         """What a person reads at the start."""
 
+    @property
+    def finished(self) -> threading.Event | None:
+        """Event after which no more images come; None if there is no end."""
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether it is finished, and all its images have results that were delivered."""
+
 
 class NetworkSource:
     """Images that peers send by C-STORE."""
+
+    finished: threading.Event | None = None
+    succeeded = False
 
     def __init__(self, settings: ListenSettings, log: Log, inherited: Sequence[int]) -> None:
         self._settings = settings

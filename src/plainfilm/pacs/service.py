@@ -16,6 +16,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from plainfilm.errors import BundleError
 from plainfilm.inference.engine import Engine
@@ -175,11 +176,14 @@ class _Service:
             )
             self._say_started()
             stopped = asyncio.create_task(self._stop.wait())
-            await asyncio.wait([stopped, work, sending], return_when=asyncio.FIRST_COMPLETED)
+            ends: list[asyncio.Future[Any]] = [stopped, work, sending]
+            if (finished := self._source.finished) is not None:
+                ends.append(asyncio.create_task(asyncio.to_thread(finished.wait)))
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             stopped.cancel()
             self._engine.stopping = True
             parts.log.write("stopping")
-        failed = not self._stop.is_set()
+        failed = not (self._stop.is_set() or self._source.succeeded)
         parts.log.write("stopped", outcome="failed" if failed else "done")
         return int(failed)
 

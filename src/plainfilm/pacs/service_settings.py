@@ -62,3 +62,26 @@ class ServiceSettings:
     workers: int = 0
     threads: int = 0
     limits: InferenceLimits = field(default_factory=InferenceLimits)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PollOptions:
+    """What is polled, and how often.
+
+    Attributes
+    ----------
+    url
+        Root of the DICOMweb service.
+    days
+        Days before today whose studies are searched for.
+    every
+        Seconds between two rounds.
+    once
+        Whether the service ends after one round, when its images are answered and their results
+        were sent.
+    """
+
+    url: str
+    days: int = 3
+    every: float = 60.0
+    once: bool = False

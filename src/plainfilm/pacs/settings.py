@@ -281,7 +281,7 @@ def check_encryption(
             remedy=f"add {_TLS_OPTIONS}; or --plain in a network that you trust",
         )
     for number, to in enumerate(destinations, 1):
-        if not _is_protected(to):
+        if not is_protected(to):
             raise UsageError(
                 "results would be sent without encryption",
                 received=f"destination {number}: {to.name}",
@@ -290,7 +290,7 @@ def check_encryption(
             )
 
 
-def _is_protected(to: Destination) -> bool:
+def is_protected(to: Destination) -> bool:
     """Return whether a destination uses encryption or is on this machine."""
     if isinstance(to, DicomDestination):
         return to.tls or is_loopback(to.host)
