@@ -110,8 +110,15 @@ def store(uid: str = "2.25.1", data: bytes | None = None) -> bytes:
 class Wire:
     """A connection to a DICOM server."""
 
-    def __init__(self, port: int, *, source: str = "127.0.0.1", seconds: float = 5.0) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), seconds, (source, 0))
+    def __init__(
+        self,
+        port: int,
+        *,
+        host: str = "127.0.0.1",
+        source: str = "127.0.0.1",
+        seconds: float = 5.0,
+    ) -> None:
+        self.socket = socket.create_connection((host, port), seconds, (source, 0))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def __enter__(self) -> Wire:
@@ -153,11 +160,16 @@ class Wire:
 
 
 def echo(
-    port: int, *, source: str = "127.0.0.1", calling: str = "PEER", seconds: float = 5
+    port: int,
+    *,
+    host: str = "127.0.0.1",
+    source: str = "127.0.0.1",
+    calling: str = "PEER",
+    seconds: float = 5,
 ) -> bool:
     """Return whether a C-ECHO succeeds."""
     try:
-        with Wire(port, source=source, seconds=seconds) as wire:
+        with Wire(port, host=host, source=source, seconds=seconds) as wire:
             if wire.associate(calling=calling) != ACCEPT:
                 return False
             wire.send(message(value(ECHO, COMMAND | LAST, echo_command())))

@@ -291,6 +291,21 @@ def test_titles_and_addresses_are_checked_as_pairs(tmp_path: Path) -> None:
         assert receiver.counted("refused_address") == 1
 
 
+def test_ipv6(tmp_path: Path) -> None:
+    if not socket.has_ipv6:
+        pytest.skip("no IPv6")
+    with socket.socket(socket.AF_INET6) as probe:
+        try:
+            probe.bind(("::1", 0))
+        except OSError:
+            pytest.skip("no IPv6 on the loopback")
+    peers = (Peer("PEER", "::1"), Peer("PEER", "127.0.0.1"))
+    with running(tmp_path / "state", host="::", peers=peers) as receiver:
+        assert echo(receiver.port)
+        assert echo(receiver.port, host="::1", source="::1")
+        assert not echo(receiver.port, source=OTHER)
+
+
 def test_each_address_has_few_connections(receiver: Running) -> None:
     with contextlib.ExitStack() as stack:
         for _ in range(40):

@@ -27,6 +27,7 @@ def test_peers() -> None:
     assert parse_peer("ORTHANC=10.0.0.5") == Peer("ORTHANC", "10.0.0.5")
     assert parse_peer("A=B=::1") == Peer("A=B", "::1")
     assert parse_peer("A=[::1]") == Peer("A", "::1")
+    assert parse_peer("A=::ffff:10.0.0.5") == Peer("A", "10.0.0.5")
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from pynetdicom.transport import AssociationSocket
 
 from plainfilm.pacs.budget import Budget
 from plainfilm.pacs.messages import MessageCheck, ProtocolError
-from plainfilm.pacs.settings import NetworkLimits
+from plainfilm.pacs.settings import NetworkLimits, plain_address
 
 _HEAD = Struct(">BxL")  # of a PDU: type, length
 _ASSOCIATE, _P_DATA, _LAST_TYPE = 1, 4, 7
@@ -31,7 +31,7 @@ class BoundSocket(AssociationSocket):  # type: ignore[misc]
     ) -> None:
         super().__init__(assoc, client_socket=client)
         self._limits, self._budget = limits, budget
-        self._address = assoc.requestor.address_info.address
+        self._address = plain_address(assoc.requestor.address_info.address)
         self._check = MessageCheck(limits.message)
         self._kind: int | None = None  # of the PDU whose body is read next
         self._due = self._began = 0.0

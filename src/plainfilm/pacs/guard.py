@@ -19,7 +19,7 @@ from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
 from plainfilm.pacs.bound_socket import BoundSocket
 from plainfilm.pacs.budget import Budget
-from plainfilm.pacs.settings import NetworkLimits, Peer
+from plainfilm.pacs.settings import NetworkLimits, Peer, plain_address
 
 _TITLE_REJECTED, _CALLED_REJECTED = (1, 1, 3), (1, 1, 7)  # PS3.8, 9.3.4
 _WATCH_SECONDS = 0.25
@@ -165,12 +165,6 @@ class GuardedServer(ThreadedAssociationServer):  # type: ignore[misc]
         self.count("refused_title")
         assoc.acse.send_reject(*reason)
         assoc.kill()
-
-
-def plain_address(address: str) -> str:
-    """Return an IP address without a scope, and an IPv4 address that was mapped to IPv6."""
-    found = ipaddress.ip_address(address.partition("%")[0])
-    return str(getattr(found, "ipv4_mapped", None) or found)
 
 
 def _answered(event: evt.Event) -> None:

@@ -113,6 +113,14 @@ def restrict_process(memory: int) -> None:
     os.umask(0o077)
 
 
+def accept_connections(server: GuardedServer, pause: float) -> None:
+    """Accept connections until the server stops; a defect ends the process, which starts again."""
+    try:
+        server.serve_forever(pause)
+    except BaseException:
+        os._exit(2)
+
+
 def receive(settings: ListenSettings, counts: Counts) -> None:
     """Receive until standard input ends, then let the messages that have begun end."""
     with (
@@ -122,7 +130,7 @@ def receive(settings: ListenSettings, counts: Counts) -> None:
         receiver = Receiver(ledger, spool, counts.add, secondary_capture=settings.secondary_capture)
         server = make_server(settings, receiver, counts)
         counts.write(port=server.server_address[1])
-        for run in (counts.run, server.serve_forever):
+        for run in (counts.run, lambda pause: accept_connections(server, pause)):
             threading.Thread(target=run, args=(_POLL_SECONDS,), daemon=True).start()
         sys.stdin.buffer.read()
         server.shutdown()

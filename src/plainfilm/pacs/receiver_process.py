@@ -22,6 +22,7 @@ from plainfilm.pacs.tls import server_context
 _STARTING = 30.0  # seconds
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 30.0  # seconds before a start after a death
 _STABLE = 60.0  # seconds after which a death counts as the first one
+_ENDING = 5.0  # seconds in addition to the deadline of the messages
 _LINE = 1 << 14
 _ENVIRONMENT = {
     # glibc keeps the memory of one usual image for the next, and returns that of larger ones.
@@ -72,6 +73,7 @@ class ReceiverProcess:
         self._inherited = inherited
         self._process: subprocess.Popen[bytes] | None = None
         self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._before: Counter[str] = Counter()  # counts of the processes before this one
         self._now: Counter[str] = Counter()
@@ -108,28 +110,28 @@ class ReceiverProcess:
         if self._settings.tls is not None:
             server_context(self._settings.tls)  # raises the error that names the file
         if not self._open():
+            error = self._explain()
             self.stop()
-            raise self._explain()
+            raise error
         self._thread = threading.Thread(target=self._watch, name="receiver", daemon=True)
         self._thread.start()
         return self.port
 
     def stop(self) -> None:
         """Let the messages that have begun end, then end the process."""
-        self._stopping.set()
-        process = self._process
+        with self._lock:
+            self._stopping.set()
+            process = self._process
         if process is not None:
             _close(process.stdin)
             try:
-                process.wait(self._settings.limits.stop_seconds + 5)
+                process.wait(self._settings.limits.stop_seconds + _ENDING)
             except subprocess.TimeoutExpired:
                 process.kill()
-                process.wait()
         if self._thread is not None:
             self._thread.join()
-        elif process is not None:
-            _close(process.stdout)
-        self.is_up = False
+        else:
+            self._end()
 
     def __enter__(self) -> ReceiverProcess:
         self.start()
@@ -140,8 +142,12 @@ class ReceiverProcess:
 
     def _open(self) -> bool:
         """Start a process; return whether it listens."""
-        with contextlib.suppress(OSError):
-            self._process = subprocess.Popen(
+        process = None
+        with self._lock, contextlib.suppress(OSError):
+            self._process = None
+            if self._stopping.is_set():
+                return False
+            self._process = process = subprocess.Popen(
                 start_command("plainfilm.pacs.receiver"),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -149,8 +155,8 @@ class ReceiverProcess:
                 pass_fds=self._inherited,
                 env=decoder_environment() | _ENVIRONMENT,
             )
-        process = self._process
         if process is None or process.stdin is None:
+            self.error = "not-started"
             return False
         timer = threading.Timer(_STARTING, process.kill)
         timer.start()
@@ -159,7 +165,7 @@ class ReceiverProcess:
                 process.stdin.write(line.encode() + b"\n")
             process.stdin.flush()
             first = self._read(process)
-        except OSError:
+        except (OSError, ValueError):  # it is gone, or the service stops
             first = {}
         finally:
             timer.cancel()
@@ -181,7 +187,7 @@ class ReceiverProcess:
     def _watch(self) -> None:
         """Follow the process, and start it again when it dies."""
         pause = _FIRST_PAUSE
-        while not self._stopping.is_set():
+        while True:
             began = time.monotonic()
             self._follow()
             if self._stopping.is_set():
@@ -190,13 +196,20 @@ class ReceiverProcess:
                 pause = _FIRST_PAUSE
             self._log.write("receiver-ended", reason=self.error, restart=self.restarts + 1)
             self._wake()
-            while not self._stopping.wait(pause):
-                pause = min(2 * pause, _LONGEST_PAUSE)
-                self.restarts += 1
-                if self._open():
-                    self._log.write("receiver-started", restart=self.restarts)
-                    break
-                self._end()
+            if not self._open_again(pause):
+                return
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def _open_again(self, pause: float) -> bool:
+        """Try to start the process until it is up; return False if the service stops."""
+        while not self._stopping.wait(pause):
+            self.restarts += 1
+            if self._open():
+                self._log.write("receiver-started", restart=self.restarts)
+                return True
+            self._end()
+            pause = min(2 * pause, _LONGEST_PAUSE)
+        return False
 
     def _follow(self) -> None:
         """Read what the process reports until it ends."""

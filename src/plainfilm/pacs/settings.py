@@ -173,7 +173,7 @@ def parse_peer(text: str) -> Peer:
     """Read a peer from ``TITLE=ADDRESS``."""
     title, _, address = text.rpartition("=")
     try:
-        address = str(ipaddress.ip_address(address.strip("[]")))
+        address = plain_address(address.strip("[]"))
     except ValueError:
         raise UsageError(
             "a peer has an AE title and an IP address",
@@ -239,6 +239,12 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+def plain_address(text: str) -> str:
+    """Return an IP address without a scope, and an IPv4 address that was mapped to IPv6."""
+    found = ipaddress.ip_address(text.partition("%")[0])
+    return str(getattr(found, "ipv4_mapped", None) or found)
 
 
 def default_host(peers: Sequence[Peer]) -> str:
