@@ -10,9 +10,11 @@ import shutil
 import subprocess
 import threading
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
@@ -28,6 +30,7 @@ from pacs_files import ODD, odd_chests
 from plainfilm.bundle import IndeterminateRange
 from plainfilm.errors import UsageError
 from plainfilm.pacs.admission import REFUSALS, refusal
+from plainfilm.pacs.capture import make_capture
 from plainfilm.pacs.codes import read_codes
 from plainfilm.pacs.header import read_header
 from plainfilm.pacs.report import make_report, make_reports
@@ -252,6 +255,13 @@ def test_images_of_one_study_share_a_report(tmp_path: Path) -> None:
 
 def test_the_same_answer_has_the_same_bytes() -> None:
     assert report(answered(predicted())).data == report(answered(predicted())).data
+
+
+def test_a_capture_does_not_change_the_report() -> None:
+    image = replace(answered(predicted()), picture=np.zeros((8, 8), np.uint8))
+    before = report(image).data
+    assert make_capture(BINARY, image).uid != image.header.sop_uid
+    assert report(image).data == before
 
 
 def test_images_of_two_studies_are_an_error() -> None:

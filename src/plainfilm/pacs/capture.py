@@ -10,6 +10,7 @@ a fifth of it, and take 20 times as long.
 
 from __future__ import annotations
 
+import copy
 import functools
 import io
 from collections.abc import Callable
@@ -168,8 +169,7 @@ def _draw_scale(canvas: Image.Image, place: tuple[int, int]) -> None:
 def _describe(model: Model, image: AnsweredImage, number: int) -> Dataset:
     """Return the data set without its pixels."""
     header = image.header
-    made = Dataset()
-    made.update(header.evidence)
+    made = copy.deepcopy(header.evidence)  # an assignment would change elements that are shared
     made.SOPClassUID = SecondaryCaptureImageStorage
     made.SOPInstanceUID = derived_uid("capture", header.sop_uid, image.sha256, model.bundle_id)
     made.SeriesInstanceUID = derived_uid("captures", header.study_uid, model.bundle_id)
