@@ -108,7 +108,7 @@ def test_random_work_with_random_crashes(memory, monkeypatch):
 def test_kill_9_loses_no_image_and_answers_none_twice(tmp_path):
     script = Path(__file__).parents[1] / "pacs_killed.py"
     chance = random.Random()
-    end = time.monotonic() + 3
+    end = time.monotonic() + 2.5
     kills = 0
     while True:
         process = subprocess.Popen([sys.executable, str(script), "service", str(tmp_path)])

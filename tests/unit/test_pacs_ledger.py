@@ -259,3 +259,8 @@ def test_no_query_of_a_running_service_reads_finished_rows(ledger):
         if plan.startswith(("SCAN images", "SCAN deliveries", "SCAN one")):
             assert any(name in plan for name in partial), found
         assert "TEMP B-TREE" not in plan, found
+
+
+def test_a_destination_that_is_given_twice_gets_a_result_once(ledger, clock):
+    deliver(ledger, "a", "a")
+    assert len(ledger.due_deliveries("a", clock.now, 9)) == 1

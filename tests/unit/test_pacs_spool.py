@@ -178,12 +178,15 @@ def test_an_image_in_quarantine_survives_a_crash_before_its_answer(state):
     key = state.store("1")
     state.spool.quarantine(key)
     assert state.spool.recover(state.ledger) == Recovery()
+    assert state.spool.remove_quarantined(time.time() + 60, state.ledger) == 0
     assert state.spool.read_image(key)
     state.ledger.finish({key: "not-decodable"}, [], [])
     state.spool.drop_image(key)
     assert state.spool.recover(state.ledger) == Recovery()
     assert state.files() == [f"quarantine/{key}"]
     assert len(list(state.spool.quarantined())) == 1
+    assert state.spool.remove_quarantined(time.time() - 60, state.ledger) == 0
+    assert state.spool.remove_quarantined(time.time() + 60, state.ledger) == 1
 
 
 def test_keys_do_not_lead_out_of_the_folder(state):

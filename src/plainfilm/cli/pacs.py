@@ -3,7 +3,7 @@
 DIR is the --state of plainfilm listen or plainfilm dicomweb. All actions work while the service
 runs, which sees the changes without a restart, and while it is stopped.
 
-status prints how many images were received, wait and were answered, and what each destination has;
+status prints how many images were received, wait or are answered, and what each destination has;
 the exit status is 1 if a person has to act: results are parked or of a kind that a destination
 refuses, fetches were given up, or a file was lost. retry delivers parked and refused results again,
 and repeats fetches that were given up. purge removes files in quarantine, and forgets images and
@@ -94,7 +94,7 @@ def _purge(folder: Path, days: float, *, parked: bool) -> int:
         purged = ledger.purge(before, parked=parked)
         for key in purged.unneeded:
             spool.drop_result(key)
-        files = spool.remove_quarantined(before)
+        files = spool.remove_quarantined(before, ledger)
     print(
         f"removed {plural(files, 'file')} in quarantine, "
         f"forgot {plural(purged.images, 'image')} and {plural(purged.results, 'result')}"

@@ -239,7 +239,7 @@ class Ledger(Upkeep, Fetches):
                 ).rowcount
                 if added:
                     rows.executemany(
-                        "INSERT INTO deliveries (result, destination, state, due, since) "
+                        "INSERT OR IGNORE INTO deliveries (result, destination, state, due, since) "
                         "VALUES (?, ?, 'waiting', ?, ?)",
                         [(result.key, destination, now, now) for destination in destinations],
                     )

@@ -148,10 +148,14 @@ class Spool:
             with contextlib.suppress(FileNotFoundError):
                 yield os.stat(name, dir_fd=self._quarantine, follow_symlinks=False)
 
-    def remove_quarantined(self, before: float) -> int:
-        """Remove files moved to quarantine before a Unix time; return their number."""
+    def remove_quarantined(self, before: float, ledger: Ledger) -> int:
+        """Remove files moved to quarantine before a Unix time; return their number.
+
+        Those of images that are not answered yet stay.
+        """
         count = 0
-        for name in _names(self._quarantine):
+        waiting = {_name(key) for key in ledger.waiting_images()}
+        for name in set(_names(self._quarantine)) - waiting:
             with contextlib.suppress(FileNotFoundError):
                 found = os.stat(name, dir_fd=self._quarantine, follow_symlinks=False)
                 if found.st_ctime < before and not stat.S_ISDIR(found.st_mode):
