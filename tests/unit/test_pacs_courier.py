@@ -12,11 +12,12 @@ import pytest
 pytest.importorskip("pynetdicom")
 
 from pacs_outbox import Outbox, wait_until
+from plainfilm.errors import UsageError
 from plainfilm.inference.log import Log
 from plainfilm.pacs.courier import Backoff, Courier
 from plainfilm.pacs.delivery_report import DeliveryReport
 from plainfilm.pacs.outcomes import Outcome, Outgoing, Unavailable
-from plainfilm.pacs.settings import DicomDestination
+from plainfilm.pacs.settings import DicomDestination, WebDestination
 
 TO = DicomDestination("ARCHIVE", "127.0.0.1", 4242)
 SENT = Outcome("delivered", "0000")
@@ -175,3 +176,11 @@ def test_the_time_between_attempts_doubles_up_to_a_limit() -> None:
     for failures in range(1, 2000, 7):
         low = min(2.0 ** min(failures - 1, 20), 300)
         assert low <= backoff.seconds(failures) <= min(1.5 * low, 300)
+
+
+def test_commitment_needs_a_destination_that_can_commit(outbox: Outbox) -> None:
+    web = WebDestination("http://127.0.0.1:1/dicom-web")
+    with pytest.raises(UsageError, match="C-STORE"), outbox.delivering([web], commit=True):
+        pass
+    with outbox.delivering([web, TO], commit=True):
+        pass

@@ -185,6 +185,30 @@ def test_peers_that_are_no_archive_cost_bounded_time(behaviour: str, tmp_path: P
     assert time.monotonic() - started < 3
 
 
+FLOODS = {
+    "a PDU of 2 GiB": b"\x04\x00\x7f\xff\xff\xff" + b"x" * 1000,
+    "a command without end": b"\x04\x00\x00\x00\x3e\x86"
+    + b"\x00\x00\x3e\x82\x01\x01"
+    + b"y" * 16000,
+}
+
+
+@pytest.mark.parametrize("flood", FLOODS)
+def test_an_answer_without_end_is_not_kept(flood: str, tmp_path: Path) -> None:
+    sent = []
+
+    def store(event: Any) -> int:
+        with contextlib.suppress(OSError):
+            for _ in range(5000):
+                event.assoc.dul.socket.socket.sendall(FLOODS[flood])
+                sent.append(len(FLOODS[flood]))
+        return 0
+
+    with scp(store) as to:
+        assert send(to, write(tmp_path, "2.25.1")) == ["later no-answer"]
+    assert sum(sent) < 8 << 20
+
+
 def test_nothing_listens_and_an_unknown_host(tmp_path: Path) -> None:
     path = write(tmp_path, "2.25.1")
     with raw_server(lambda own: None) as port:

@@ -38,7 +38,6 @@ def add_service_arguments(parser: argparse.ArgumentParser) -> None:
         type=_seconds,
         default=10.0,
     )
-    add("--commit", "ask the archives to confirm that they keep the results")
     words = "port for health and metrics, on this machine only, or off (default: 9104)"
     add("--http-port PORT", words, type=_http_port, default=9104)
     words = "megabytes of the disk that stay free: no image is accepted below (default: 1024)"
@@ -69,7 +68,6 @@ def service_settings(args: argparse.Namespace, **more: Any) -> ServiceSettings:
         codes=args.codes,
         capture=not args.no_capture,
         quiet=args.quiet_seconds,
-        commit=args.commit,
         http_port=args.http_port,
         reserve=args.reserve_mb * MIB,
         workers=args.workers,

@@ -20,13 +20,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--host HOST", words)
     words = "port to listen on (default: 11112); 0 selects a free one"
     add("--port PORT", words, type=port_number, default=11112)
+    words = "keep results until the archive, which must be a peer, confirms that it has stored them"
+    add("--commit", words)
 
 
 def run(args: argparse.Namespace) -> int:
     from plainfilm.pacs import run_listen
     from plainfilm.pacs.settings import ListenSettings, default_host, parse_peer
 
-    settings = service_settings(args)
+    settings = service_settings(args, commit=args.commit)
     peers = tuple(map(parse_peer, args.peer))
     listening = ListenSettings(
         title=settings.title,

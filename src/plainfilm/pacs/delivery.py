@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from plainfilm.errors import UsageError
 from plainfilm.inference.log import Log
 from plainfilm.inference.prometheus import Count
 from plainfilm.pacs.commitment import Commitment
@@ -77,7 +78,7 @@ class Delivery:
     Raises
     ------
     UsageError
-        If certificates or credentials cannot be used.
+        If certificates or credentials cannot be used, or no destination can commit.
     """
 
     def __init__(
@@ -92,6 +93,12 @@ class Delivery:
         urls = [one.url for one in destinations if isinstance(one, WebDestination)]
         if settings.credentials is not None and urls:
             check_credentials(settings.credentials, urls)
+        if settings.commit and len(urls) == len(destinations):
+            raise UsageError(
+                "storage commitment is a service of archives that are sent to by C-STORE",
+                received="DICOMweb destinations only, which confirm each result at once",
+                remedy="omit --commit",
+            )
         self._stop = threading.Event()
         self._couriers = []
         for number, destination in enumerate(destinations, 1):
