@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 
 pytest.importorskip("pynetdicom")
-pytest.importorskip("highdicom")
 pytest.importorskip("onnx")
 
 from pacs_files import write_bundle_of_brightness
@@ -87,6 +86,9 @@ def test_files_that_cannot_be_used_are_reported(
     assert "not valid TOML" in capsys.readouterr().err
     assert listen(bundle, tmp_path, *PEM) == 2
     assert "c.pem" in capsys.readouterr().err
+    web = ("--to", "http://127.0.0.1:9/dicom-web", "--credentials", str(tmp_path / "none"))
+    assert listen(bundle, tmp_path, *web) == 2
+    assert "none cannot be read" in capsys.readouterr().err
     assert listen(tmp_path / "no bundle", tmp_path) != 0
     assert "no bundle" in capsys.readouterr().err
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from plainfilm._files import explain_oserror
+from plainfilm._files import reason_of
 from plainfilm.errors import UsageError
 from plainfilm.pacs.settings import is_loopback
 
@@ -29,7 +29,9 @@ def authorization(path: Path) -> str:
         with path.open("rb") as file:
             line = file.read(_MOST + 1).strip()
     except OSError as error:
-        raise explain_oserror(error, path) from error
+        raise UsageError(
+            f"the file of credentials {path} cannot be read", received=reason_of(error)
+        ) from error
     if not line or len(line) > _MOST or not line.isascii() or not line.decode().isprintable():
         raise UsageError(
             "the file of credentials does not have one line of printable ASCII characters",

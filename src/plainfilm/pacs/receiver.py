@@ -26,7 +26,7 @@ from plainfilm.pacs.guard import GuardedHandler, GuardedServer
 from plainfilm.pacs.ledger import Ledger
 from plainfilm.pacs.quiet import mute_libraries
 from plainfilm.pacs.requests import Receiver
-from plainfilm.pacs.settings import ListenSettings
+from plainfilm.pacs.settings import STOP, ListenSettings
 from plainfilm.pacs.spool import Spool
 from plainfilm.pacs.state_folder import LEDGER
 from plainfilm.pacs.tls import server_context
@@ -122,7 +122,7 @@ def accept_connections(server: GuardedServer, pause: float) -> None:
 
 
 def receive(settings: ListenSettings, counts: Counts) -> None:
-    """Receive until standard input ends, then let the messages that have begun end."""
+    """Receive until standard input ends; after `STOP`, let the messages that have begun end."""
     with (
         Ledger.open(settings.state / LEDGER) as ledger,
         Spool(settings.state, reserve=settings.reserve) as spool,
@@ -132,9 +132,10 @@ def receive(settings: ListenSettings, counts: Counts) -> None:
         counts.write(port=server.server_address[1])
         for run in (counts.run, lambda pause: accept_connections(server, pause)):
             threading.Thread(target=run, args=(_POLL_SECONDS,), daemon=True).start()
-        sys.stdin.buffer.read()
+        asked = sys.stdin.buffer.read() == STOP
         server.shutdown()
-        end = time.monotonic() + settings.limits.stop_seconds
+        # If the main process died, the next one needs the state folder at once.
+        end = time.monotonic() + (settings.limits.stop_seconds if asked else 0)
         while server.budget.connections and time.monotonic() < end:
             time.sleep(0.02)
 

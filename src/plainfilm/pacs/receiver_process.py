@@ -16,7 +16,7 @@ from typing import Any
 from plainfilm.decoding.sandbox import decoder_environment, start_command
 from plainfilm.errors import StorageError, UsageError
 from plainfilm.inference.log import Log
-from plainfilm.pacs.settings import ListenSettings
+from plainfilm.pacs.settings import STOP, ListenSettings
 from plainfilm.pacs.tls import server_context
 
 _STARTING = 30.0  # seconds
@@ -123,6 +123,10 @@ class ReceiverProcess:
             self._stopping.set()
             process = self._process
         if process is not None:
+            with contextlib.suppress(OSError, ValueError):
+                assert process.stdin is not None
+                process.stdin.write(STOP)
+                process.stdin.flush()
             _close(process.stdin)
             try:
                 process.wait(self._settings.limits.stop_seconds + _ENDING)

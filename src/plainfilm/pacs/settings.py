@@ -16,6 +16,9 @@ from urllib.parse import urlsplit
 from plainfilm.errors import UsageError
 
 MIB = 1 << 20
+STOP = b"stop\n"
+"""What the main process writes after the settings when it stops in order."""
+
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?")
 _TITLE = re.compile(r"[!-\[\]-~]([ -\[\]-~]{0,14}[!-\[\]-~])?")  # PS3.5, VR AE: no backslash
 _TLS_OPTIONS = "--tls-cert, --tls-key and --tls-ca"
