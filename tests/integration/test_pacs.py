@@ -11,6 +11,7 @@ import io
 import json
 import os
 import random
+import re
 import signal
 import socket
 import threading
@@ -242,6 +243,14 @@ def receivers(service: Listener) -> list[int]:
         for pid in children
         if b"plainfilm.pacs.receiver" in Path(f"/proc/{pid}/cmdline").read_bytes()
     ]
+
+
+def test_every_metric_of_the_alerts_exists(service: Listener) -> None:
+    text = service.get("metrics")[1]
+    exist = set(re.findall(r"^# TYPE (\w+) \w+$", text, re.M))
+    alerts = (EXAMPLES / "plainfilm-listen-alerts.yml").read_text("utf-8")
+    assert set(re.findall(r"\bplainfilm_\w+", alerts)) <= exist
+    assert 'plainfilm_answered_images_total{outcome="failed"} 0' in text
 
 
 SECRETS = {

@@ -25,7 +25,7 @@ from plainfilm.inference.codes import IMAGE_CODES, InferenceError
 from plainfilm.inference.engine import Engine
 from plainfilm.inference.prometheus import Count
 from plainfilm.inference.registry import LoadedBundle
-from plainfilm.pacs.admission import refusal, refuse, refuse_prediction
+from plainfilm.pacs.admission import REFUSALS, refusal, refuse, refuse_prediction
 from plainfilm.pacs.caption import choose_label
 from plainfilm.pacs.capture import make_capture
 from plainfilm.pacs.codes import CodeTable
@@ -86,6 +86,8 @@ class Answering:
         self._begun: set[str] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self.outcomes = Count("outcome")
+        for outcome in ("predicted", "failed", "lost", *REFUSALS):
+            self.outcomes.add(outcome, count=0)
 
     def wake(self) -> None:
         """Look for studies that are due."""

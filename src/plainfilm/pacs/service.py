@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import os
 import signal
 import socket
@@ -20,7 +19,7 @@ from typing import Any
 
 from plainfilm.errors import BundleError
 from plainfilm.inference.engine import Engine
-from plainfilm.inference.log import LibraryWarnings, Log
+from plainfilm.inference.log import Log
 from plainfilm.inference.process import Shutdown, disable_core_dumps, return_large_blocks
 from plainfilm.inference.prometheus import Count
 from plainfilm.inference.registry import parse_sources
@@ -38,7 +37,8 @@ from plainfilm.pacs.settings import ListenSettings, check_encryption
 from plainfilm.pacs.spool import Spool
 from plainfilm.pacs.state_folder import LEDGER, StateLock
 
-_STOP_SECONDS = 30.0  # for messages that are being received or sent
+STOP_SECONDS = 30.0
+"""Longest time of a stop in order, for messages that are being received or sent."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -134,11 +134,7 @@ class _Service:
 
     async def run(self) -> int:
         """Serve until a signal comes; return the exit status."""
-        parts = self._parts
-        logger = logging.getLogger("asyncio")
-        logger.addHandler(LibraryWarnings(parts.log))
-        logger.propagate = False
-        shutdown = Shutdown(self._stop, self._engine, _STOP_SECONDS)
+        shutdown = Shutdown(self._stop, self._engine, STOP_SECONDS)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, shutdown.on_signal)
