@@ -257,3 +257,22 @@ def test_another_user_gets_a_remedy(state):
         assert "run the command as the user that runs the service" in str(caught.value)
     finally:
         state.folder.chmod(0o700)
+
+
+def test_recover_finds_a_damaged_ledger(tmp_path):
+    state = State(tmp_path / "state")
+    for number in range(200):
+        state.ledger.add_image(f"key{number}", f"uid{number}", f"{number}", "study", ignored=True)
+    state.store("1")
+    state.close()
+    path = tmp_path / "state" / "ledger.db"
+    whole = path.read_bytes()
+    for page in range(1, len(whole) // 4096, 3):
+        path.write_bytes(whole[: page * 4096] + bytes(4096) + whole[(page + 1) * 4096 :])
+        with pytest.raises(StorageError, match=r"ledger\.db is damaged"):
+            opened = State(tmp_path / "state")
+            try:
+                opened.spool.recover(opened.ledger)
+            finally:
+                opened.close()
+        assert len(list((tmp_path / "state" / "spool").iterdir())) == 1
