@@ -104,7 +104,7 @@ def test_an_error_of_a_library_concerns_one_result(outbox: Outbox) -> None:
 
 
 def test_a_result_that_takes_the_archive_down_is_tried_alone(outbox: Outbox) -> None:
-    outbox.add([TO], [str(n) for n in range(40)])
+    outbox.add([TO], [str(n) for n in range(18)])
     bad = outbox.key("0")
 
     def answer(name: str, attempt: int) -> Outcome:
@@ -118,7 +118,7 @@ def test_a_result_that_takes_the_archive_down_is_tried_alone(outbox: Outbox) -> 
 
 
 def test_an_archive_that_is_full_is_left_alone_for_a_while(outbox: Outbox) -> None:
-    outbox.add([TO], [str(n) for n in range(40)])
+    outbox.add([TO], [str(n) for n in range(18)])
     full = Outcome("later", "A700")
     archive = Archive(lambda name, attempt: full if attempt == 1 and len(times) < 5 else SENT)
     times: list[int] = []
@@ -127,6 +127,8 @@ def test_an_archive_that_is_full_is_left_alone_for_a_while(outbox: Outbox) -> No
     deliver(outbox, archive, empty(outbox))
     assert archive.batches[:3] == [16, 1, 1], "two failures in a row end the batch"
     assert outbox.deliveries.values["1", "report", "postponed"] == 4
+    events = [one["event"] for one in outbox.events() if one["event"] != "delivery"]
+    assert events == ["archive-unavailable", "archive-available"]
 
 
 def test_a_result_that_is_missing_in_the_outbox_is_lost_and_said(outbox: Outbox) -> None:

@@ -132,10 +132,10 @@ class Courier:
         """Decide from the outcome of one result whether the archive as a whole has a problem."""
         if outcome.verdict in ("later", "misconfigured"):
             self.failures += 1
-            if outcome.verdict == "misconfigured":
-                self._report.unavailable(outcome)
             if self.failures >= _MOST_FAILURES:
                 self._pause = self._wait(self.failures, outcome)
+            if self._pause or outcome.verdict == "misconfigured":
+                self._report.unavailable(outcome)
         else:
             self.failures = 0
             self._report.available()
