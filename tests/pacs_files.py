@@ -162,9 +162,9 @@ def to_bytes(dataset: Any) -> bytes:
 
 def odd_chests(*names: str) -> dict[str, bytes]:
     """Return DICOM files with odd attributes, by name; all of `ODD`, two frames, and damaged."""
-    files = {name: to_bytes(chest(name, attributes=odd)) for name, odd in ODD.items()}
-    files["two frames"] = to_bytes(chest("two frames", frames=2))
-    files["truncated"] = to_bytes(chest("truncated"))[:-9000]
+    files = {name: to_bytes(chest(f"odd {name}", attributes=odd)) for name, odd in ODD.items()}
+    files["two frames"] = to_bytes(chest("odd two frames", frames=2))
+    files["truncated"] = to_bytes(chest("odd truncated"))[:-9000]
     return {name: files[name] for name in names} if names else files
 
 

@@ -19,6 +19,8 @@ from plainfilm.inference.log import Log
 from plainfilm.pacs.settings import STOP, ListenSettings
 from plainfilm.pacs.tls import server_context
 
+_NOT_STARTED = "not-started"  # it ended without a reason
+_ATTEMPTS = 3  # of the first start
 _STARTING = 30.0  # seconds
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 30.0  # seconds before a start after a death
 _STABLE = 60.0  # seconds after which a death counts as the first one
@@ -109,10 +111,14 @@ class ReceiverProcess:
         """
         if self._settings.tls is not None:
             server_context(self._settings.tls)  # raises the error that names the file
-        if not self._open():
+        attempts = 0
+        while not self._open():
+            attempts += 1
             error = self._explain()
-            self.stop()
-            raise error
+            if self.error != _NOT_STARTED or attempts == _ATTEMPTS:
+                self.stop()
+                raise error
+            self._end()
         self._thread = threading.Thread(target=self._watch, name="receiver", daemon=True)
         self._thread.start()
         return self.port
@@ -160,7 +166,7 @@ class ReceiverProcess:
                 env=decoder_environment() | _ENVIRONMENT,
             )
         if process is None or process.stdin is None:
-            self.error = "not-started"
+            self.error = _NOT_STARTED
             return False
         timer = threading.Timer(_STARTING, process.kill)
         timer.start()
@@ -174,7 +180,7 @@ class ReceiverProcess:
         finally:
             timer.cancel()
         if not isinstance(port := first.get("port"), int):
-            self.error = str(first.get("error", "not-started"))
+            self.error = str(first.get("error", _NOT_STARTED))
             return False
         self._settings = replace(self._settings, port=port)
         self.is_up = True
