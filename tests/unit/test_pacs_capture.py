@@ -42,7 +42,8 @@ def model(labels: Sequence[str] = ("ill",), kind: str = "binary") -> Model:
     classes = ("well", labels[0]) if kind == "binary" else tuple(labels)
     task = Task(kind, tuple(labels), classes)  # type: ignore[arg-type]
     points = {} if kind == "multiclass" else {one: point(one) for one in labels}
-    return Model("ward", "70803e4a" * 8, "0.1.0", task, points, {})
+    origin = "Trained on S. It may fail on images of another site."
+    return Model("ward", "70803e4a" * 8, "0.1.0", task, points, {}, origin)
 
 
 def point(label: str) -> OperatingPoint:
@@ -151,6 +152,7 @@ def test_an_absent_label_has_no_colours() -> None:
     assert texts(model(), image) == [
         "ill: absent, probability 0.20 (threshold 0.61, balanced)",
         "Research only. Not for diagnosis.",
+        "Trained on S. It may fail on images of another site.",
         "No colours: the model reports no finding.",
         "Model ward, bundle 70803e4a, plainfilm 0.1.0",
     ]
@@ -161,7 +163,7 @@ def test_the_caption_says_the_result_in_words() -> None:
     heat = np.ones((32, 32), np.float32)
     shown = texts(model(), answered(heatmap=heat))
     assert shown[0] == "ill: present, probability 0.90 (threshold 0.61, balanced)"
-    assert shown[2] == "The colours show what the network used for ill, not where disease is."
+    assert shown[3] == "The colours show what the network used for ill, not where disease is."
     near = Prediction("", {"ill": 0.6}, predicted={"balanced": "well"}, indeterminate=("ill",))
     unsure = replace(model(), indeterminate={"ill": IndeterminateRange(0.5, 0.7, "given")})
     words = "ill: undetermined, probability 0.60 (indeterminate range 0.50 to 0.70)"

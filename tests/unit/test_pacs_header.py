@@ -31,7 +31,7 @@ from plainfilm.pacs.results import AnsweredImage, Model, Refusal
 from plainfilm.records import Task
 
 STUDY, SERIES, IMAGE = "1.2.3.4", "1.2.3.4.5", "1.2.3.4.5.6"
-MODEL = Model("m", "ab" * 32, "1.0", Task("binary", ("a",), ("b", "a")), {}, {})
+MODEL = Model("m", "ab" * 32, "1.0", Task("binary", ("a",), ("b", "a")), {}, {}, "Trained on S.")
 FEW = b"\x08\0\x18\0UI\x08\x001.2.3.4\0"
 
 

@@ -27,14 +27,14 @@ from highdicom.sr import CodedConcept, Comprehensive3DSR
 from test_pacs_header import encode, image
 
 from pacs_files import ODD, odd_chests
-from plainfilm.bundle import IndeterminateRange
+from plainfilm.bundle import IndeterminateRange, Provenance
 from plainfilm.errors import UsageError
 from plainfilm.pacs.admission import REFUSALS, refusal
 from plainfilm.pacs.capture import make_capture
 from plainfilm.pacs.codes import read_codes
 from plainfilm.pacs.header import read_header
 from plainfilm.pacs.report import make_report, make_reports
-from plainfilm.pacs.results import AnsweredImage, Model, Refusal, Result
+from plainfilm.pacs.results import AnsweredImage, Model, Refusal, Result, describe_origin
 from plainfilm.prediction import Prediction
 from plainfilm.records import OperatingPoint, Task
 
@@ -45,6 +45,9 @@ LABELS = ("Pleural_Thickening", "No Finding", "폐결절 " * 20)
 SHA = "ab" * 32
 SUMMARY = "Error - Dicom dataset contains invalid data values for Value Representations"
 REFUSED = Refusal("not-frontal", "Not a frontal chest radiograph")
+
+
+ORIGIN = "Trained on wards. It may fail on images of another site."
 
 
 def point(label: str, threshold: float = 0.6123) -> OperatingPoint:
@@ -58,6 +61,7 @@ BINARY = Model(
     Task("binary", ("PNEUMONIA",), ("NORMAL", "PNEUMONIA")),
     {"PNEUMONIA": point("PNEUMONIA")},
     {"PNEUMONIA": IndeterminateRange(0.5, 0.7, "rule")},
+    ORIGIN,
 )
 MANY = Model(
     "many",
@@ -66,8 +70,11 @@ MANY = Model(
     Task("multilabel", LABELS, LABELS),
     {label: point(label) for label in LABELS[:2]},
     {},
+    ORIGIN,
 )
-CLASSES = Model("classes", BUNDLE, "1.2.3", Task("multiclass", ("a", "b"), ("a", "b")), {}, {})
+CLASSES = Model(
+    "classes", BUNDLE, "1.2.3", Task("multiclass", ("a", "b"), ("a", "b")), {}, {}, ORIGIN
+)
 
 
 def predicted(probability: float = 0.9026461, label: str = "PNEUMONIA", **more: Any) -> Prediction:
@@ -196,11 +203,24 @@ def test_the_text_names_finding_probability_and_rule(tmp_path: Path) -> None:
         f"bundle {BUNDLE}",
         "operating point balanced: present from probability 0.612300",
         "undetermined from probability 0.500000 to below 0.700000",
+        "Trained on wards. It may fail on images of another site.",
         "Artificial Intelligence",
         "PRELIMINARY",
         "UNVERIFIED",
     ):
         assert words in text, text
+
+
+@pytest.mark.parametrize(
+    ("origin", "sentence"),
+    [
+        (Provenance(), "Trained on images that are not stated. It may fail"),
+        (Provenance(dataset="w" * 50), f"Trained on {'w' * 37}.... It may fail"),
+        (Provenance(dataset="drawn", synthetic_images=9), "Trained on drawn images: the result"),
+    ],
+)
+def test_the_origin_of_a_model_is_in_words(origin: Provenance, sentence: str) -> None:
+    assert describe_origin(origin).startswith(sentence)
 
 
 def test_a_refusal_has_a_reason_and_no_probability(tmp_path: Path) -> None:

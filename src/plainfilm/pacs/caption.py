@@ -78,6 +78,7 @@ def caption(model: Model, image: AnsweredImage) -> list[Line]:
     return [
         *lines,
         Line("Research only. Not for diagnosis.", is_bold=True, has_gap=True),
+        Line(model.origin, is_small=True),
         Line(text, is_small=True, has_scale=has_map and label is not None),
         *([Line(part, is_small=True)] if seen < 0.995 else []),
         Line(

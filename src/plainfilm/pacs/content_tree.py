@@ -87,7 +87,7 @@ def _group(
 ) -> Dataset:
     """Return a group: what the model says on an image, and what says so."""
     uid = derived_uid(image.header.sop_uid, model.bundle_id, name, "tracking")
-    parameters = (f"bundle {model.bundle_id}", *rules)
+    parameters = (f"bundle {model.bundle_id}", *rules, code_text(model.origin, 200))
     group = [
         items.text(_CONTEXT, _dcm("112039", "Tracking Identifier"), code_text(name)),
         items.uid(_CONTEXT, _dcm("112040", "Tracking Unique Identifier"), uid),

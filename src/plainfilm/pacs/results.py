@@ -15,7 +15,7 @@ from plainfilm.prediction import Prediction
 from plainfilm.records import OperatingPoint, Task
 
 if TYPE_CHECKING:
-    from plainfilm.bundle import IndeterminateRange
+    from plainfilm.bundle import IndeterminateRange, Provenance
     from plainfilm.inference.registry import LoadedBundle
     from plainfilm.pacs.header import Header
 
@@ -27,6 +27,7 @@ __all__ = [
     "Result",
     "State",
     "derived_uid",
+    "describe_origin",
 ]
 
 MANUFACTURER = MODEL_NAME = "plainfilm"
@@ -39,6 +40,7 @@ REPORT_SERIES, CAPTURE_SERIES = 9001, 9002
 State = Literal["present", "absent", "undetermined"]
 
 _MAIN_POINTS = ("balanced", "given")
+_LONGEST_SET = 40  # characters of the name of a data set
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +126,8 @@ class Model:
         Label to its main operating point, ``balanced`` or else ``given``.
     indeterminate
         Label to its indeterminate range.
+    origin
+        Sentence on the images that it was trained on, and what follows for those of other sites.
     """
 
     name: str
@@ -132,6 +136,7 @@ class Model:
     task: Task
     points: Mapping[str, OperatingPoint]
     indeterminate: Mapping[str, IndeterminateRange]
+    origin: str
 
     @classmethod
     def of(cls, loaded: LoadedBundle) -> Model:
@@ -149,6 +154,7 @@ class Model:
             task=loaded.bundle.task,
             points=points,
             indeterminate=dict(loaded.bundle.indeterminate),
+            origin=describe_origin(loaded.bundle.provenance),
         )
 
     def evaluate(self, prediction: Prediction) -> tuple[Evaluation, ...]:
@@ -172,6 +178,20 @@ class Model:
         if predicted is None:
             return "undetermined"
         return "present" if predicted == positive else "absent"
+
+
+def describe_origin(origin: Provenance) -> str:
+    """Return what a reader must know of the training images, in one sentence or two."""
+    if origin.synthetic_images:
+        return "Trained on drawn images: the result means nothing for a patient."
+    if origin.adaptation is not None:
+        return f"Adapted to images of {_short(origin.adaptation.dataset)}."
+    images = "images that are not stated" if origin.dataset is None else _short(origin.dataset)
+    return f"Trained on {images}. It may fail on images of another site."
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _LONGEST_SET else f"{name[: _LONGEST_SET - 3]}..."
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -32,6 +32,7 @@ from plainfilm.pacs.ledger import Ledger
 from plainfilm.pacs.monitoring import Monitoring
 from plainfilm.pacs.quiet import mute_libraries
 from plainfilm.pacs.result_trial import try_results
+from plainfilm.pacs.results import Model
 from plainfilm.pacs.service_settings import ServiceSettings
 from plainfilm.pacs.settings import ListenSettings, check_encryption
 from plainfilm.pacs.spool import Spool
@@ -206,15 +207,17 @@ class _Service:
         """Say how to use the service: to a person, or in the log."""
         parts, settings = self._parts, self._parts.settings
         port = None if parts.listener is None else parts.listener.getsockname()[1]
+        origins = [Model.of(loaded).origin for loaded in self._engine.registry]
         if not sys.stderr.isatty():
             parts.log.write(
                 "started",
                 **self._source.details,
                 http_port=port,
                 destinations=len(settings.destinations),
+                model=" ".join(origins),
             )
             return
-        lines = [self._source.sentence, f"State folder: {settings.state}."]
+        lines = [*origins, self._source.sentence, f"State folder: {settings.state}."]
         lines += [f"Results go to {one.name}." for one in settings.destinations]
         if port is not None:
             lines.append(f"Health: http://127.0.0.1:{port}/readyz and /metrics.")
