@@ -229,23 +229,29 @@ def test_a_file_that_is_a_link_is_refused(tmp_path, name):
     assert outside.read_bytes() == b"secret"
 
 
-def test_the_lock_is_held_until_all_its_processes_end(tmp_path):
-    code = "import sys; print(flush=True); sys.stdin.read()"
-    with StateLock(tmp_path / "state") as lock:
-        child = subprocess.Popen(
-            [sys.executable, "-c", code],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            pass_fds=[lock.descriptor],
-        )
-        child.stdout.readline()
+HOLDER = """
+import os, subprocess, sys
+from pathlib import Path
+from plainfilm.pacs.state_folder import StateLock
+lock = StateLock(Path(sys.argv[1]))
+wait = "import sys; print(flush=True); sys.stdin.read()"
+child = subprocess.Popen([sys.executable, "-c", wait], pass_fds=[lock.descriptor])
+os._exit(0)
+"""
+
+
+def test_the_lock_is_held_until_the_network_process_has_ended(tmp_path):
+    folder = tmp_path / "state"
+    command = [sys.executable, "-c", HOLDER, str(folder)]
+    service = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    service.stdout.readline()
+    service.wait()
+    assert service_process(folder) == service.pid
     with pytest.raises(UsageError):
-        StateLock(tmp_path / "state", seconds=0)
-    timer = threading.Timer(0.2, child.stdin.close)
-    timer.start()
-    StateLock(tmp_path / "state", seconds=10).release()  # a service that is started again waits
-    child.wait()
-    child.stdout.close()
+        StateLock(folder, seconds=0)
+    threading.Timer(1.3, service.stdin.close).start()
+    StateLock(folder).release()  # longer than the wait for a service that runs
+    service.stdout.close()
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may read everything")

@@ -22,7 +22,8 @@ LEDGER = "ledger.db"
 FOLDERS = ("spool", "outbox", "quarantine")
 _LOCK = "lock"
 _POSIX = os.name == "posix"
-_LOCK_SECONDS = 5.0  # a network process that outlives its service by a moment holds the lock, too
+_LOCK_SECONDS = 30.0  # a network process that outlives its service by a moment holds the lock, too
+_SERVICE_SECONDS = 1.0  # a service that is being stopped holds the lock
 
 
 class StateLock:
@@ -36,7 +37,8 @@ class StateLock:
     folder
         State folder; it is created if it does not exist.
     seconds
-        Longest time to wait for the lock.
+        Longest time to wait for the lock while the service that took it has ended, but not yet its
+        network process.
 
     Raises
     ------
@@ -81,12 +83,14 @@ class StateLock:
 
     def _wait(self, folder: Path, seconds: float) -> None:
         """Take the lock, or raise a UsageError."""
-        end = time.monotonic() + seconds
+        began = time.monotonic()
         while not _lock(self.descriptor):
-            if time.monotonic() > end:
+            process = service_process(folder)
+            waited = time.monotonic() - began
+            if waited > (min(seconds, _SERVICE_SECONDS) if _is_alive(process) else seconds):
                 raise UsageError(
                     f"another service uses the state folder {folder}",
-                    received=f"process {service_process(folder) or 'unknown'}",
+                    received=f"process {process or 'unknown'}",
                     remedy="stop that service, or choose another folder with --state",
                 )
             time.sleep(0.05)
@@ -130,6 +134,19 @@ def _lock(descriptor: int, *, shared: bool = False) -> bool:
         fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    return True
+
+
+def _is_alive(process: int | None) -> bool:
+    """Return whether a process exists."""
+    if not process:
+        return False
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # of another user
+        return True
     return True
 
 
