@@ -139,7 +139,7 @@ def test_an_archive_with_a_hundred_thousand_results_is_cut_off(
     with served(answer) as url:
         archive = Archive(WebReader(url))
         assert len({one.series for one in archive.series(DAY, DAY)}) == 500
-    assert archive.incomplete
+    assert archive.problems == {"too-many-results"}
 
 
 def test_an_archive_without_a_search_for_all_series_is_searched_by_study() -> None:
@@ -168,7 +168,7 @@ def test_what_is_no_uid_is_not_put_into_an_address(uid: str) -> None:
     with served(answer) as url:
         archive = Archive(WebReader(url))
         assert {one.series for one in archive.series(DAY, DAY)} == {"1.3.3"}
-    assert archive.incomplete
+    assert archive.problems == {"invalid-uid"}
 
 
 @pytest.mark.parametrize(

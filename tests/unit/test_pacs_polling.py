@@ -33,7 +33,7 @@ class FakeArchive:
     files: dict[str, dict[str, bytes | WebError]] = field(default_factory=dict)
     error: WebError | None = None
     counts: bool = True
-    incomplete: bool = False
+    problems: set[str] = field(default_factory=set)
     listed: list[str] = field(default_factory=list)
     fetched: list[str] = field(default_factory=list)
     classes: dict[str, str] = field(default_factory=dict)
@@ -125,6 +125,35 @@ def test_a_series_that_grows_is_listed_again(trial: Trial) -> None:
     trial.poll(2)
     assert trial.archive.listed == [series, series]
     assert trial.archive.fetched == [first, second]
+
+
+def test_an_image_that_was_replaced_is_found_later(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial.archive.add("a")
+    trial.poll()
+    ((series, _),) = trial.archive.files.items()
+    new = trial.archive.add("b")
+    trial.archive.files[series] = trial.archive.files.popitem()[1]
+    trial.poll()
+    assert new not in trial.archive.fetched
+    monkeypatch.setattr("plainfilm.pacs.polling._LIST_AGAIN_SECONDS", 0.0)
+    trial.poll()
+    assert new in trial.archive.fetched
+
+
+def test_a_defect_ends_a_round_and_not_polling(trial: Trial) -> None:
+    trial.archive.error = ZeroDivisionError("SYNTHETIC")  # type: ignore[assignment]
+    assert trial.poll() == "defect-ZeroDivisionError"
+    trial.archive.error = None
+    assert trial.poll() is None
+    assert "SYNTHETIC" not in trial.log.getvalue()
+
+
+def test_an_incomplete_search_is_logged_once(trial: Trial) -> None:
+    trial.archive.problems.add("too-many-results")
+    trial.poll(2)
+    assert trial.events == [("search-incomplete", "too-many-results")]
 
 
 def test_a_series_without_a_count_is_listed_in_each_round_but_fetched_once(trial: Trial) -> None:

@@ -47,12 +47,15 @@ class FoundInstance:
 class Archive:
     """Searches one archive.
 
-    ``incomplete`` becomes true if a search had too many results to read all, or entries without
-    valid UIDs.
+    Attributes
+    ----------
+    problems
+        Codes of what could not be read completely: ``too-many-results`` (the first are used) and
+        ``invalid-uid`` (such an entry is left out).
     """
 
     reader: WebReader
-    incomplete: bool = False
+    problems: set[str] = field(default_factory=set)
     _by_study: bool = field(default=False, init=False)
 
     def series(self, first: date, last: date) -> Iterator[FoundSeries]:
@@ -87,7 +90,7 @@ class Archive:
         for one in self._search(path, {**query, "includefield": _COUNT}, _SERIES):
             one = {**study, **one}
             if not _is_uid(_text(one, _STUDY)):
-                self.incomplete = True
+                self.problems.add("invalid-uid")
             elif _text(one, _MODALITY) in MODALITIES and _within(one, days):
                 count = _text(one, _COUNT)
                 number = int(count) if count.isdecimal() and len(count) < 10 else None
@@ -117,9 +120,9 @@ class Archive:
             for one in page:
                 uid = _text(one, key)
                 if not _is_uid(uid):
-                    self.incomplete = True
+                    self.problems.add("invalid-uid")
                 elif len(seen) >= _MOST_RESULTS:
-                    self.incomplete = True
+                    self.problems.add("too-many-results")
                     return
                 elif uid not in seen:
                     seen.add(uid)

@@ -7,6 +7,7 @@ again after growing pauses, a few times. While the archive is unavailable, round
 from __future__ import annotations
 
 import errno
+import math
 import random
 import threading
 import time
@@ -26,6 +27,7 @@ from plainfilm.pacs.web_get import WebError
 
 _MOST_TIMEOUTS = 3  # in a row, after which the archive counts as unavailable
 _LONGEST_PAUSE = 300.0
+_LIST_AGAIN_SECONDS = 900.0  # an image may have been replaced by one with another UID
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -77,7 +79,8 @@ class Poller:
     last_success: float | None = None
     counts: Counter[str] = field(default_factory=Counter)
     stop: threading.Event = field(default_factory=threading.Event)
-    _complete: dict[str, int] = field(default_factory=dict)
+    _complete: dict[str, tuple[int | None, float]] = field(default_factory=dict)
+    _problems: set[str] = field(default_factory=set)
     _timeouts: int = 0
     _fetched: int = 0
     _failed: int = 0
@@ -104,6 +107,8 @@ class Poller:
             code = "disk-full" if error.errno in _FULL else "disk"
         except StorageError:
             code = "ledger-damaged"
+        except Exception as error:  # a defect delays polling, and does not end it
+            code = f"defect-{type(error).__name__}"
         if not self.stop.is_set():
             self._report(code)
         return code
@@ -113,6 +118,9 @@ class Poller:
         self.counts.update({"fetched": self._fetched, "failed": self._failed})
         if self._fetched or self._failed:
             self.log.write("polled", fetched=self._fetched, failed=self._failed)
+        for problem in sorted(self.archive.problems - self._problems):
+            self.log.write("search-incomplete", reason=problem)
+        self._problems |= self.archive.problems
         if code is None:
             self.last_success = time.time()
         if code != self.failing:
@@ -124,16 +132,13 @@ class Poller:
 
     def _round(self) -> None:
         today = date.today()
-        self.archive.incomplete = False
         # A day more, for archives of another time zone.
         first, last = today - timedelta(self.settings.days), today + timedelta(1)
         found = list(self.archive.series(first, last))
-        if self.archive.incomplete:
-            self.log.write("search-incomplete")
         keys = {uid_key(one.series): one for one in found}
-        self._complete = {key: n for key, n in self._complete.items() if key in keys}
+        self._complete = {key: one for key, one in self._complete.items() if key in keys}
         for key in self.ledger.to_fetch(keys):
-            if keys[key].count is None or self._complete.get(key) != keys[key].count:
+            if not self._is_complete(key, keys[key]):
                 self._read_series(key, keys[key])
             if self.stop.is_set():
                 return
@@ -152,7 +157,12 @@ class Poller:
                 return
             self._fetch(instance, series, uids[instance])
         if series.count is not None and not self.ledger.unfetched(uids):
-            self._complete[key] = series.count
+            self._complete[key] = series.count, time.monotonic()
+
+    def _is_complete(self, key: str, series: FoundSeries) -> bool:
+        """Return whether all of a series was fetched a short time ago, by its number of images."""
+        count, when = self._complete.get(key, (None, -math.inf))
+        return count == series.count and time.monotonic() - when < _LIST_AGAIN_SECONDS
 
     def _fetch(self, key: str, series: FoundSeries, uid: str) -> None:
         """Fetch an instance into the spool, or record why that failed."""
