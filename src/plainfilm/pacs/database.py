@@ -108,21 +108,21 @@ class Database:
     def open_existing(cls, path: Path, *, write: bool = False) -> Self:
         """Open the file of a state folder, also while a service uses it; create nothing."""
         try:
-            exists = path.is_file()
-            if exists and not os.access(path, os.R_OK | os.W_OK):
+            path.stat()
+            if not os.access(path, os.R_OK | os.W_OK):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise UsageError(
+                f"{path.parent} is not the state folder of a service",
+                received=f"no {path.name} in it",
+                remedy="give the folder that listen or dicomweb got as --state",
+            ) from error
         except OSError as error:
             raise StorageError(
                 f"{path} cannot be used",
                 received=reason_of(error),
                 remedy="run the command as the user that runs the service",
             ) from error
-        if not exists:
-            raise UsageError(
-                f"{path.parent} is not the state folder of a service",
-                received=f"no {path.name} in it",
-                remedy="give the folder that listen or dicomweb got as --state",
-            )
         return cls._connect(path, "rw" if write else "ro", time.time)
 
     @classmethod
