@@ -43,6 +43,7 @@ MOST_DEATHS = 10
 _ALONE = 2  # deaths after which an image is answered by itself, since it may not be to blame
 _MOST_FAILURES = 3  # of an image, by a defect
 _PAUSE, _LONGEST_PAUSE = 0.5, 60.0  # seconds before a study that failed is tried again
+_LEDGER_PAUSE = 5.0  # seconds, while the ledger cannot be read
 _TEMPORARY = (OSError, sqlite3.Error, StorageError)
 
 
@@ -123,7 +124,7 @@ class Answering:
                 self._busy[images[0].study] = task, len(images)
         except _TEMPORARY as error:
             self._engine.log.write("ledger", outcome="failed", error=type(error).__name__)
-            return time.time() + _PAUSE
+            return time.time() + _LEDGER_PAUSE
         return None
 
     def _excluded(self) -> set[str]:
@@ -178,10 +179,9 @@ class Answering:
         try:
             answers = await self._answers(loaded, images)
             await self._call(self._write, Model.of(loaded), images, answers)
-        except (*_TEMPORARY, InferenceError):
-            raise
-        except Exception:
-            self._failures.update(one.key for one in images)
+        except Exception as error:
+            if not _is_temporary(error):
+                self._failures.update(one.key for one in images)
             raise
         for one in images:
             self._begun.discard(one.key)
@@ -272,3 +272,10 @@ def _refuse(
     header: Header, one: PendingImage, why: Refusal, *, quarantined: bool = False
 ) -> _Answer:
     return _Answer(why.code, AnsweredImage(header, one.sha256, refusal=why), quarantined)
+
+
+def _is_temporary(error: Exception) -> bool:
+    """Return whether the disk, the ledger or the decoding processes are to blame, not an image."""
+    if isinstance(error, OSError):
+        return error.errno is not None  # Pillow's own errors have none
+    return isinstance(error, (*_TEMPORARY, InferenceError))
