@@ -5,7 +5,7 @@
 
 ``receive`` sends drawn radiographs of 2 megapixels with dcmtk's storescu to our process, to a
 server written with pynetdicom as its documentation shows (with and without fsync), and to dcmtk's
-``storescp --fork``. ``attack`` connects hostile peers from 127.0.0.1, and measures how long a
+``storescp --fork``. ``attack`` connects hostile peers from two addresses, and measures how long a
 C-ECHO from 127.0.0.2 takes. Everything is on the loopback and bounded in count and time.
 """
 
@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+import numpy as np
 from _measure import ROOT, machine, spread, table
 
 sys.path.insert(0, str(ROOT / "tests"))
@@ -39,6 +40,7 @@ from plainfilm.pacs.state_folder import StateLock
 MIB = 1 << 20
 SIZE = (1600, 1312)
 OTHER = "127.0.0.2"
+HOSTILE = ("127.0.0.1", "127.0.0.3")
 TICK = os.sysconf("SC_CLK_TCK")
 
 PLAIN = """
@@ -214,14 +216,14 @@ def receive(arguments: Sequence[str]) -> None:
     print(machine(), table(heads, rows), sep="\n\n")
 
 
-def _hold(port: int, first: bytes, count: int = 40) -> Callable[[], None]:
+def _hold(port: int, source: str, first: bytes, count: int = 40) -> Callable[[], None]:
     """Return an attack with connections that send something and then nothing."""
 
     def attack() -> None:
         with contextlib.ExitStack() as stack:
             while count:
                 with contextlib.suppress(OSError):
-                    peer = stack.enter_context(wire.Wire(port))
+                    peer = stack.enter_context(wire.Wire(port, source=source))
                     if first and first[0] != wire.ASSOCIATE:
                         peer.associate()
                     peer.send(first)
@@ -230,12 +232,12 @@ def _hold(port: int, first: bytes, count: int = 40) -> Callable[[], None]:
     return attack
 
 
-def _repeat(port: int, first: bytes, again: bytes) -> Callable[[], None]:
+def _repeat(port: int, source: str, first: bytes, again: bytes) -> Callable[[], None]:
     """Return an attack with connections that send without end, and connect again when closed."""
 
     def attack() -> None:
         while True:
-            with contextlib.suppress(OSError), wire.Wire(port) as peer:
+            with contextlib.suppress(OSError), wire.Wire(port, source=source) as peer:
                 if not first or first[0] != wire.ASSOCIATE:
                     peer.associate()
                 peer.send(first)
@@ -246,7 +248,24 @@ def _repeat(port: int, first: bytes, again: bytes) -> Callable[[], None]:
     return attack
 
 
-def attacks(port: int) -> dict[str, Callable[[], None]]:
+def _mutate(port: int, source: str) -> Callable[[], None]:
+    """Return an attack with messages in which random bytes are wrong."""
+
+    def attack() -> None:
+        rng = np.random.default_rng()
+        whole = wire.associate_request() + wire.store() + wire.echo_message()
+        while True:
+            raw = bytearray(whole)
+            for at in rng.integers(0, len(raw), rng.integers(1, 9)):
+                raw[at] = rng.integers(0, 256)
+            with contextlib.suppress(OSError), wire.Wire(port, source=source, seconds=0.2) as peer:
+                peer.send(bytes(raw[: rng.integers(1, len(raw) + 1)]))
+                peer.receive()
+
+    return attack
+
+
+def attacks(port: int, source: str) -> dict[str, Callable[[], None]]:
     """Return what hostile peers do, by name."""
     start = wire.message(wire.value(wire.IMAGE, 3, wire.command()))
     part = wire.message(wire.value(wire.IMAGE, 0, bytes(128_000)))
@@ -258,19 +277,24 @@ def attacks(port: int) -> dict[str, Callable[[], None]]:
     small = wire.message(*[wire.value(wire.IMAGE, 0, b"ab")] * 15_000)
     return {
         "none": lambda: time.sleep(1),
-        "silent connections": _hold(port, b""),
-        "silent associations": _hold(port, wire.pdu(wire.DATA, b"ab", 5000)),
-        "unfinished requests": _hold(port, wire.pdu(wire.ASSOCIATE, b"x" * 10, 5000)),
-        "declared 2 GB request": _repeat(port, wire.pdu(wire.ASSOCIATE, b"", 0x7FFFFFFF), noise),
-        "declared 2 GB PDU": _repeat(port, wire.pdu(wire.DATA, b"", 0x7FFFFFFF), noise),
-        "endless message": _repeat(port, start, part),
-        "unfinished 90 MiB messages": _hold(port, start + part * 720),
-        "many small values": _repeat(port, start, small),
-        "unknown commands": _repeat(port, unknown, b""),
-        "many contexts": _repeat(port, many, b""),
-        "connections that close": _repeat(port, request, b""),
-        "noise": _repeat(port, b"", noise),
-        "honest images": _repeat(port, b"".join(wire.store(f"2.25.{n}") for n in range(1, 9)), b""),
+        "silent connections": _hold(port, source, b""),
+        "silent associations": _hold(port, source, wire.pdu(wire.DATA, b"ab", 5000)),
+        "unfinished requests": _hold(port, source, wire.pdu(wire.ASSOCIATE, b"x" * 10, 5000)),
+        "declared 2 GB request": _repeat(
+            port, source, wire.pdu(wire.ASSOCIATE, b"", 0x7FFFFFFF), noise
+        ),
+        "declared 2 GB PDU": _repeat(port, source, wire.pdu(wire.DATA, b"", 0x7FFFFFFF), noise),
+        "endless message": _repeat(port, source, start, part),
+        "unfinished 90 MiB messages": _hold(port, source, start + part * 720),
+        "many small values": _repeat(port, source, start, small),
+        "unknown commands": _repeat(port, source, unknown, b""),
+        "many contexts": _repeat(port, source, many, b""),
+        "connections that close": _repeat(port, source, request, b""),
+        "mutated messages": _mutate(port, source),
+        "noise": _repeat(port, source, b"", noise),
+        "honest images": _repeat(
+            port, source, b"".join(wire.store(f"2.25.{n}") for n in range(1, 9)), b""
+        ),
     }
 
 
@@ -278,10 +302,10 @@ def attack(arguments: Sequence[str]) -> None:
     """Measure memory, threads and an honest peer's wait under each attack."""
     parser = argparse.ArgumentParser(description="hostile peers on the loopback")
     parser.add_argument("--seconds", type=float, default=6.0, help="length of each attack")
-    parser.add_argument("--peers", type=int, default=6, help="hostile peers at the same time")
+    parser.add_argument("--peers", type=int, default=8, help="hostile peers at the same time")
     args = parser.parse_args(arguments)
     rows = []
-    for name in attacks(0):
+    for name in attacks(0, ""):
         with (
             tempfile.TemporaryDirectory() as folder,
             ours(Path(folder, "s"), NetworkLimits()) as to,
@@ -331,8 +355,9 @@ def _under_attack(server: Server, name: str, seconds: float, peers: int) -> tupl
 def _peers(arguments: Sequence[str]) -> None:
     """Be hostile until killed, at most for two minutes."""
     port, peers, name = arguments
-    for _ in range(int(peers)):
-        threading.Thread(target=attacks(int(port))[name], daemon=True).start()
+    for number in range(int(peers)):
+        attack = attacks(int(port), HOSTILE[number % len(HOSTILE)])[name]
+        threading.Thread(target=attack, daemon=True).start()
     time.sleep(120)
 
 

@@ -107,6 +107,11 @@ def store(uid: str = "2.25.1", data: bytes | None = None) -> bytes:
     return message(head) + message(value(IMAGE, LAST, data))
 
 
+def echo_message() -> bytes:
+    """Return the PDU of a C-ECHO."""
+    return message(value(ECHO, COMMAND | LAST, echo_command()))
+
+
 class Wire:
     """A connection to a DICOM server."""
 
@@ -172,7 +177,7 @@ def echo(
         with Wire(port, host=host, source=source, seconds=seconds) as wire:
             if wire.associate(calling=calling) != ACCEPT:
                 return False
-            wire.send(message(value(ECHO, COMMAND | LAST, echo_command())))
+            wire.send(echo_message())
             status = wire.status()
             wire.send(pdu(RELEASE, bytes(4)))
             return status == 0 and wire.receive()[0] == RELEASED

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from dicom_wire import (
@@ -35,6 +36,7 @@ from dicom_wire import (
     command,
     echo,
     echo_command,
+    echo_message,
     element,
     image,
     message,
@@ -359,27 +361,45 @@ def test_hostile_messages_end_their_association_alone(receiver: Running, name: s
     assert receiver.status("VmHWM") < 150 * MIB
 
 
-@pytest.mark.parametrize(
-    "raw",
-    [
-        pdu(ASSOCIATE, b"x", 0x7FFFFFFF),
-        pdu(ASSOCIATE, b"x" * 10, 5000),
-        pdu(ASSOCIATE, bytes(68)),
-        pdu(DATA, bytes(8)),
-        associate_request()[:-5],
-        associate_request(contexts=[(n % 256, CR, [IMPLICIT]) for n in range(1000)]),
-        b"GET / HTTP/1.1\r\n\r\n",
-        b"",
-    ],
-)
-def test_hostile_requests_for_an_association(receiver: Running, raw: bytes) -> None:
+def requests() -> dict[str, bytes]:
+    """Return what a hostile peer sends instead of a request for an association."""
+    contexts = [(n % 256, CR, [IMPLICIT]) for n in range(1000)]
+    return {
+        "declared length": pdu(ASSOCIATE, b"x", 0x7FFFFFFF),
+        "unfinished": pdu(ASSOCIATE, b"x" * 10, 5000),
+        "empty": pdu(ASSOCIATE, bytes(68)),
+        "data": pdu(DATA, bytes(8)),
+        "cut off": associate_request()[:-5],
+        "many contexts": associate_request(contexts=contexts),
+        "HTTP": b"GET / HTTP/1.1\r\n\r\n",
+        "silence": b"",
+    }
+
+
+@pytest.mark.parametrize("name", requests())
+def test_hostile_requests_for_an_association(receiver: Running, name: str) -> None:
     with Wire(receiver.port) as wire:
-        wire.send(raw)
+        wire.send(requests()[name])
         assert echo(receiver.port, source=OTHER, seconds=1)
         with contextlib.suppress(OSError):
             while wire.receive()[0]:
                 pass
     assert receiver.quiet() == 0
+
+
+def test_mutated_messages_leave_nothing(receiver: Running) -> None:
+    random = np.random.default_rng(1)
+    files = len(receiver.files())
+    for number in range(80):
+        raw = bytearray(associate_request() + (b"", store(), echo_message())[number % 3])
+        for at in random.integers(0, len(raw), 1 + number % 6):
+            raw[at] = random.integers(0, 256)
+        with contextlib.suppress(OSError), Wire(receiver.port, seconds=1) as wire:
+            wire.send(bytes(raw[: random.integers(1, len(raw) + 1)]))
+    assert echo(receiver.port, source=OTHER, seconds=1)
+    assert receiver.quiet() == 0
+    assert receiver.process.restarts == 0
+    assert len(receiver.files()) <= files + 1
 
 
 def test_a_peer_that_sends_slowly_is_cut_off(receiver: Running) -> None:

@@ -29,8 +29,8 @@ _LINE = 1 << 14
 _ENVIRONMENT = {
     # glibc keeps the memory of one usual image for the next, and returns that of larger ones.
     "MALLOC_ARENA_MAX": "2",
-    "MALLOC_MMAP_THRESHOLD_": str(16 << 20),
-    "MALLOC_TRIM_THRESHOLD_": str(16 << 20),
+    "MALLOC_MMAP_THRESHOLD_": str(8 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(8 << 20),
 }
 _PROBLEMS = {
     "EADDRINUSE": ("another program uses this port", "choose another --port"),

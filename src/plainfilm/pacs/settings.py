@@ -104,7 +104,7 @@ class NetworkLimits:
     pdu: int = 128 << 10
     first_pdu: int = 64 << 10
     message: int = 96 * MIB
-    all_messages: int = 144 * MIB
+    all_messages: int = 128 * MIB
     pdu_seconds: float = 10.0
     handshake_seconds: float = 5.0
     idle_seconds: float = 30.0
