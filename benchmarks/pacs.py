@@ -2,6 +2,8 @@
 
     python benchmarks/pacs.py receive [--images 60] [--runs 3]   # images per second and CPU
     python benchmarks/pacs.py attack [--seconds 6]               # memory and an honest peer's wait
+    python benchmarks/pacs.py answer|kill|check                  # with Orthanc, see pacs_answer.py,
+                                                                 # pacs_kill.py and pacs_check.py
 
 ``receive`` sends drawn radiographs of 2 megapixels with dcmtk's storescu to our process, to a
 server written with pynetdicom as its documentation shows (with and without fsync), and to dcmtk's
@@ -13,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib
 import os
 import shutil
 import subprocess
@@ -361,7 +364,18 @@ def _peers(arguments: Sequence[str]) -> None:
     time.sleep(120)
 
 
-COMMANDS = {"receive": receive, "attack": attack, "_peers": _peers}
+def _with_archive(_: Sequence[str]) -> None:
+    """Run a benchmark of the whole service, which has a module of its own."""
+    sys.argv = sys.argv[1:]
+    sys.exit(importlib.import_module(f"pacs_{sys.argv[0]}").main())
+
+
+COMMANDS = {
+    "receive": receive,
+    "attack": attack,
+    "_peers": _peers,
+    **dict.fromkeys(("answer", "kill", "check"), _with_archive),
+}
 
 if __name__ == "__main__":
     if len(sys.argv) < 2 or sys.argv[1] not in COMMANDS:

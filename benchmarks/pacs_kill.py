@@ -34,7 +34,7 @@ from _pacs import (
 )
 
 CR = "1.2.840.10008.5.1.4.1.1.1"
-PAUSE = (0.5, 2.5)
+PAUSE = (0.5, 4.0)
 """Seconds from a start to the next kill: least and most."""
 
 
@@ -137,10 +137,11 @@ def main() -> int:
     began = time.monotonic()
     with hospital(args.bundle, "--quiet-seconds", "0.5", "--no-capture") as own:
         # The sender is busy for as long as the kills take.
-        pause = args.kills * (sum(PAUSE) / 2 + 0.6) / (1.2 * args.images)
+        pause = args.kills * sum(PAUSE) / 2 / (1.2 * args.images)
         sender = Sender(own.service.port, args.images, pause)
         sender.start()
         kills = kill_in_turn(own, sender, args.kills, 60 * args.minutes)
+        sender.pause = 0
         for _ in range(600):
             own.service.keep_up()
             sender.join(0.5)
