@@ -240,6 +240,8 @@ def test_a700_is_not_delivered_and_a_single_refusal_does_not_hold_others_back(
     ]
     assert seen == {"2.25.100": 3, "2.25.101": 3, "2.25.102": 1, "2.25.103": 1, "2.25.104": 1}
     assert outbox.files() == 1
+    (found,) = outbox.ledger.summary().destinations
+    assert (found.delivered, found.warned, found.parked) == (4, {"B000": 1}, {"C000": 1})
     counts = outbox.deliveries.values
     assert counts["1", "report", "warning"] == 1
     assert counts["1", "report", "delivered"] == 3

@@ -23,6 +23,8 @@ class DestinationSummary:
         The destination, as given to the service.
     delivered
         Results that it has.
+    warned
+        Those of them that it stored with a warning, by its status.
     waiting
         Results to send, also those sent before without success.
     committing
@@ -41,6 +43,7 @@ class DestinationSummary:
 
     name: str
     delivered: int
+    warned: Mapping[str, int]
     waiting: int
     committing: int
     parked: Mapping[str, int]
@@ -227,6 +230,11 @@ def _destinations(rows: sqlite3.Connection) -> Iterator[DestinationSummary]:
         yield DestinationSummary(
             name=name,
             delivered=number.get("delivered", 0),
+            warned={
+                status: count
+                for status, count in states.get("delivered", {}).items()
+                if status not in ("", "0000")
+            },
             waiting=number.get("waiting", 0),
             committing=number.get("committing", 0),
             parked=states.get("parked", {}),

@@ -103,7 +103,9 @@ def describe_status(status: PacsStatus) -> list[str]:
 
     Examples
     --------
-    >>> archive = DestinationSummary("A@host:104", 37, 2, 0, {}, {}, "no-connection", 0.0, None)
+    >>> archive = DestinationSummary(
+    ...     "A@host:1", 7, {"B000": 4}, 2, 0, {}, {}, "A700", 0.0, None
+    ... )
     >>> images = Summary(40, 1, 30, {"view": 7, "corrupt": 2}, 0, 0, 0.0, 2, (archive,))
     >>> status = PacsStatus(60.0, True, 7, images, 2, 5_000_000_000, ())
     >>> print(*describe_status(status), sep="\\n")
@@ -115,7 +117,7 @@ def describe_status(status: PacsStatus) -> list[str]:
       lost: 0
     files in quarantine: 2
     results to deliver: 2
-    A@host:104: 37 delivered, 2 waiting, the oldest for 60 s, last status no-connection
+    A@host:1: 7 delivered (with a warning: 4 B000), 2 waiting, the oldest for 60 s, last status A700
     free space: 5.0 GB
     """
     ledger = status.ledger
@@ -144,7 +146,8 @@ def describe_status(status: PacsStatus) -> list[str]:
 
 def _describe_destination(one: DestinationSummary, now: float) -> str:
     """Return a line about the deliveries to a destination."""
-    parts = [f"{one.delivered:,} delivered"]
+    warned = f" (with a warning{_by_reason(one.warned)})" if one.warned else ""
+    parts = [f"{one.delivered:,} delivered{warned}"]
     if waiting := one.waiting + one.committing:
         last = f", last status {printable(one.failing)}" if one.failing else ""
         parts.append(f"{waiting:,} waiting{_oldest(one.oldest, now)}{last}")
