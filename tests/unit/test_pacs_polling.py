@@ -150,6 +150,16 @@ def test_a_defect_ends_a_round_and_not_polling(trial: Trial) -> None:
     assert "SYNTHETIC" not in trial.log.getvalue()
 
 
+def test_a_failure_is_forgotten_when_the_archive_no_longer_has_the_image(trial: Trial) -> None:
+    trial.archive.add("bad", WebError("http-500"))
+    trial.poll()
+    trial.archive.files.clear()
+    trial.poll(20, seconds=3600)
+    assert len(trial.ledger.failed_fetches()) == 1
+    trial.poll(10, seconds=3600)
+    assert trial.ledger.failed_fetches() == []
+
+
 def test_an_incomplete_search_is_logged_once(trial: Trial) -> None:
     trial.archive.problems.add("too-many-results")
     trial.poll(2)

@@ -14,6 +14,7 @@ MOST_ATTEMPTS = 5
 """Attempts to fetch an instance, after which it waits for a person."""
 
 _PAUSE, _GROWTH, _LONGEST = 60.0, 4, 3600.0  # seconds between attempts, by attempt
+_FORGOTTEN = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,14 @@ class Fetches(Database):
         """Forget the failed attempts of an instance or series."""
         with self._writing() as rows:
             rows.execute("DELETE FROM fetches WHERE uid = ?", (uid,))
+
+    def forget_old_fetches(self) -> int:
+        """Forget failed fetches that were due a day ago: the archive no longer lists them."""
+        with self._writing() as rows:
+            return rows.execute(
+                "DELETE FROM fetches WHERE state = 'waiting' AND due < ?",
+                (self._clock() - _FORGOTTEN,),
+            ).rowcount
 
     def failed_fetches(self) -> list[FailedFetch]:
         """Return what could not be fetched, the oldest first."""

@@ -142,6 +142,7 @@ class Poller:
                 self._read_series(key, keys[key])
             if self.stop.is_set():
                 return
+        self.ledger.forget_old_fetches()
 
     def _read_series(self, key: str, series: FoundSeries) -> None:
         """Fetch what is new in a series."""
