@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import json
 from pathlib import Path
 
 import pytest
 
 from plainfilm.errors import UsageError
+from plainfilm.inference.log import Log
+from plainfilm.pacs.refusal_log import RefusalLog
 from plainfilm.pacs.settings import (
     DicomDestination,
     ListenSettings,
@@ -114,3 +118,18 @@ def test_settings_survive_json() -> None:
         limits=NetworkLimits(message=7),
     )
     assert ListenSettings.from_json(settings.to_json()) == settings
+
+
+def test_refusals_are_logged_once_a_minute_with_a_remedy() -> None:
+    out, now = io.StringIO(), [1000.0]
+    refusals = RefusalLog(Log(out), clock=lambda: now[0])
+    refusals.write({"stored": 3})
+    for count in (1, 2, 900):
+        refusals.write({"refused_title": count})
+    now[0] += 61
+    refusals.write({"refused_title": 900})
+    refusals.write({"refused_title": 901, "refused_address": 1})
+    lines = [json.loads(line) for line in out.getvalue().splitlines()]
+    said = [(line["reason"], line["count"]) for line in lines]
+    assert said == [("refused_title", 1), ("refused_title", 900), ("refused_address", 1)]
+    assert all("--peer" in line["remedy"] for line in lines)

@@ -16,6 +16,7 @@ from typing import Any
 from plainfilm.decoding.sandbox import decoder_environment, start_command
 from plainfilm.errors import StorageError, UsageError
 from plainfilm.inference.log import Log
+from plainfilm.pacs.refusal_log import RefusalLog
 from plainfilm.pacs.settings import STOP, ListenSettings
 from plainfilm.pacs.tls import server_context
 
@@ -73,6 +74,7 @@ class ReceiverProcess:
     ) -> None:
         self._settings, self._wake, self._log = settings, wake, log
         self._inherited = inherited
+        self._refusals = RefusalLog(log)
         self._process: subprocess.Popen[bytes] | None = None
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
@@ -229,6 +231,7 @@ class ReceiverProcess:
             counts = line.get("counts")
             if isinstance(counts, dict):
                 self._now = Counter({str(name): int(count) for name, count in counts.items()})
+                self._refusals.write(self.counts)
                 self._wake()
             elif "error" in line:
                 break
