@@ -19,6 +19,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,7 +35,6 @@ from pacs_peers import (
     lossless,
     needs,
     network,  # noqa: F401 (a fixture)
-    odd_chests,
     storescu,
     to_bytes,
     write_bundle_of_brightness,
@@ -162,28 +162,29 @@ def test_what_an_archive_forwards_again_is_not_answered_again(
     assert len(results(archive, "loop")) == 2
 
 
-REFUSED = {
-    "lateral view": "not-frontal",
-    "hand": "other-body-part",
-    "two frames": "several-frames",
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "lateral": ({"ViewPosition": "LL"}, "not-frontal"),
+    "hand": ({"BodyPartExamined": "HAND", "AnatomicRegionSequence": None}, "other-body-part"),
+    "two frames": ({"frames": 2}, "several-frames"),
+    "black": ({}, "blank"),
 }
 
 
 def test_refused_images_have_a_reason_and_no_probability(
     service: Listener, archive: Orthanc, tmp_path: Path
 ) -> None:
-    files = odd_chests(*REFUSED)
-    blank = chest("blank")
-    blank.PixelData = bytes(len(blank.PixelData))
-    files["blank"] = to_bytes(blank)
-    assert storescu(service.port, write(tmp_path, **files))[0] == 0
+    images = {name: chest(name, **attributes) for name, (attributes, _) in REFUSED.items()}
+    images["black"].PixelData = bytes(len(images["black"].PixelData))
+    files = write(tmp_path, **{name: to_bytes(one) for name, one in images.items()})
+    assert storescu(service.port, files)[0] == 0
     damaged = write(tmp_path, damaged=damage(lossless(to_bytes(chest("damaged")))))
     assert storescu(service.port, damaged, "-xs")[0] == 0
-    for name, code in {**REFUSED, "blank": "blank", "damaged": None}.items():
-        wait_for(lambda name=name: results(archive, name))
-        (report,) = results(archive, name)
-        found = dict(content(report))
-        assert found["111050"] == "111235" and found["111052"] in ([code] if code else IMAGE_CODES)
+    for name in (*REFUSED, "damaged"):
+        reports = wait_for(lambda name=name: results(archive, name))
+        assert len(reports) == 1, (name, service.lines[-5:])
+        found = dict(content(reports[0]))
+        codes = [REFUSED[name][1]] if name in REFUSED else IMAGE_CODES
+        assert found["111050"] == "111235" and found["111052"] in codes
         assert "122157" not in found and "233604007" not in found
     # Only what could not be decoded is kept.
     assert len(service.files("quarantine")) == 1
