@@ -8,7 +8,7 @@ from typing import Protocol
 
 from plainfilm.inference.log import Log
 from plainfilm.pacs.receiver_process import ReceiverProcess
-from plainfilm.pacs.settings import ListenSettings
+from plainfilm.pacs.settings import ListenSettings, is_loopback
 
 
 class ImageSource(Protocol):
@@ -104,9 +104,10 @@ class NetworkSource:
         who = "every program on this machine"
         if (count := len(settings.peers)) > 0:
             who = "1 peer" if count == 1 else f"{count} peers"
+        address = settings.host if is_loopback(settings.host) else "ADDRESS OF THIS MACHINE"
         how = "with TLS" if settings.tls is not None else "without encryption"
         return (
             f"Listening as {settings.title} on {settings.host}, port {port}, {how}, for {who}.\n"
             f'In the archive, add the destination {settings.title}, port {port}. In Orthanc: "Dicom'
-            f'Modalities": {{"plainfilm": ["{settings.title}", "ADDRESS OF THIS MACHINE", {port}]}}'
+            f'Modalities": {{"plainfilm": ["{settings.title}", "{address}", {port}]}}'
         )
