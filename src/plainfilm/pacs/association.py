@@ -22,6 +22,10 @@ from pynetdicom.transport import AssociationSocket
 from plainfilm.pacs.outcomes import DEFAULT_SECONDS, Outcome, StepSeconds, Unavailable
 from plainfilm.pacs.settings import DicomDestination
 
+_QUICK_ACK = getattr(socket, "TCP_QUICKACK", None)
+"""Option of Linux: acknowledge at once. Else an archive that answers in two pieces, as Orthanc
+does, waits 40 ms with the second one."""
+
 
 class ClientSocket(AssociationSocket):  # type: ignore[misc]
     """A socket with limits; it keeps why the connection failed."""
@@ -62,6 +66,8 @@ class ClientSocket(AssociationSocket):  # type: ignore[misc]
         received, end = bytearray(), time.monotonic() + self.step
         while len(received) < nr_bytes and (left := end - time.monotonic()) > 0:
             self.socket.settimeout(left)
+            if _QUICK_ACK is not None:  # the system switches it off again
+                self.socket.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)
             if not (piece := self.socket.recv(min(nr_bytes - len(received), 1 << 16))):
                 break
             received += piece
