@@ -22,6 +22,7 @@ def _load(context: ssl.SSLContext, files: TlsFiles) -> ssl.SSLContext:
     """Read the files; raise a UsageError that names the option."""
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.verify_mode = ssl.CERT_REQUIRED
+    context.options |= ssl.OP_NO_RENEGOTIATION  # a peer could use much CPU time with it
     try:
         context.load_verify_locations(files.authority)
     except (OSError, ValueError) as error:
