@@ -12,6 +12,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import socket
 import threading
@@ -351,16 +352,17 @@ def outbox_empty(service: Listener) -> bool:
     return not service.files("outbox") and not service.files("spool")
 
 
-def test_a_stopped_service_leaves_images_and_continues_with_another_bundle(
+def test_a_stopped_service_leaves_images_and_continues(
     archive: Orthanc, bundle: Path, tmp_path: Path
 ) -> None:
     slow = ("--quiet-seconds", "3600")
-    own = Listener(bundle, tmp_path / "state", archive.destination, free_port(), slow)
+    model = Path(shutil.copytree(bundle, tmp_path / "model"))
+    own = Listener(model, tmp_path / "state", archive.destination, free_port(), slow)
     try:
         own.start()
         assert storescu(own.port, write(tmp_path, stopped=to_bytes(chest("stopped"))))[0] == 0
         began = time.monotonic()
-        assert own.stop() == 0 and time.monotonic() - began < 5
+        assert own.stop() == 0 and time.monotonic() - began < 10
         assert len(own.files("spool")) == 1 and not results(archive, "stopped")
         # A service that has no room accepts no image, says so, and answers what it has.
         own.options = ("--reserve-mb", "999999999", "--no-capture")
@@ -370,10 +372,20 @@ def test_a_stopped_service_leaves_images_and_continues_with_another_bundle(
         status, text = storescu(own.port, write(tmp_path, full=to_bytes(chest("full"))))
         assert status != 0 or "A700" in text or "Refused" in text
         assert own.files("spool") == []
-        other = write_bundle_of_brightness(tmp_path / "other", threshold=0.9)
-        assert own.process is not None and other.id != own.log("bundle")[0]["bundle"]
-        own.process.send_signal(signal.SIGHUP)
-        assert wait_for(lambda: own.log("bundle", outcome="swapped"))
+        swap_bundle(own, model, tmp_path)
         assert own.stop() == 0
     finally:
         own.kill()
+
+
+def swap_bundle(own: Listener, model: Path, folder: Path) -> None:
+    """Replace the bundle of a service, and then by one that is not complete."""
+    other = write_bundle_of_brightness(folder / "other", threshold=0.9)
+    assert own.process is not None
+    for source, outcome in ((other.folder, "swapped"), (folder / "none", "kept")):
+        shutil.rmtree(model)
+        if source.exists():
+            shutil.copytree(source, model)
+        own.process.send_signal(signal.SIGHUP)
+        assert wait_for(lambda outcome=outcome: own.log("bundle", outcome=outcome))
+    assert own.log("bundle", outcome="swapped")[0]["bundle"] == other.id

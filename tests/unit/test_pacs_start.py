@@ -110,6 +110,17 @@ def test_a_state_folder_in_use_and_a_port_in_use_are_reported(
     assert "another service uses the state folder" in capsys.readouterr().err
 
 
+def test_a_bundle_with_which_no_report_can_be_made_is_refused(
+    bundle: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ValueError("a label that DICOM does not allow")
+
+    monkeypatch.setattr("plainfilm.pacs.result_trial.make_report", fail)
+    assert listen(bundle, tmp_path) == 1
+    assert "no DICOM report can be made with this bundle" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("option", "value"), [("--quiet-seconds", "soon"), ("--http-port", "x"), ("--port", "99999")]
 )

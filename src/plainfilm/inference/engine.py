@@ -7,7 +7,7 @@ import contextlib
 import math
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -39,8 +39,8 @@ class Engine:
 
     ``workers`` is the number of decoding processes besides a spare one; 0 uses ``limits.decoders``.
     ``threads`` is the number of concurrent runs of the network, each on one core; 0 uses one for
-    each core. A BundleError or StorageError is raised if a bundle or the audit log cannot be
-    opened.
+    each core. ``check`` raises a PlainfilmError for a bundle that the server cannot use. A
+    BundleError or StorageError is raised if a bundle or the audit log cannot be opened.
     """
 
     def __init__(
@@ -53,6 +53,7 @@ class Engine:
         audit_log: Path | None = None,
         log: Log | None = None,
         pool: AsyncPool | None = None,
+        check: Callable[[LoadedBundle], None] = lambda loaded: None,
     ) -> None:
         self.limits = limits
         self.log = log or Log()
@@ -63,7 +64,9 @@ class Engine:
         # A thread of its own: a network without activation maps needs hundreds of runs for one.
         self._heatmap_thread = ThreadPoolExecutor(1, thread_name_prefix="heatmap")
         self._heatmaps = Batcher(_make_heatmaps, self._heatmap_thread, 1, largest=1)
-        self.registry = BundleRegistry(sources, self._executor, runs, on_run=self.telemetry.add_run)
+        self.registry = BundleRegistry(
+            sources, self._executor, runs, on_run=self.telemetry.add_run, check=check
+        )
         self.audit = AuditLog(audit_log) if audit_log is not None else None
         self.active = 0
         self._active: Counter[str] = Counter()  # by client

@@ -96,7 +96,10 @@ class LoadedBundle:
 
 
 class BundleRegistry:
-    """All loaded bundles; the first is the default. The other arguments are those of `Batcher`."""
+    """All loaded bundles; the first is the default. The other arguments are those of `Batcher`.
+
+    ``check`` raises a PlainfilmError for a bundle that the server cannot use.
+    """
 
     def __init__(
         self,
@@ -105,8 +108,10 @@ class BundleRegistry:
         runs: int,
         *,
         on_run: Callable[[int, float], None] = lambda count, seconds: None,
+        check: Callable[[LoadedBundle], None] = lambda loaded: None,
     ) -> None:
         self._sources, self._executor, self._runs, self._on_run = sources, executor, runs, on_run
+        self._check = check
         self._reloading = threading.Lock()
         self._loaded = {source.name: self._load(source) for source in sources}
 
@@ -156,7 +161,7 @@ class BundleRegistry:
                 card = own.decode("utf-8", "replace")
             report = folder / "report.html"
         identity = BundleIdentity(source.name, bundle.id, __version__)
-        return LoadedBundle(
+        loaded = LoadedBundle(
             name=source.name,
             predictor=predictor,
             batcher=Batcher(
@@ -167,3 +172,5 @@ class BundleRegistry:
             card=card,
             report=report if report is not None and report.is_file() else None,
         )
+        self._check(loaded)
+        return loaded

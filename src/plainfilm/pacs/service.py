@@ -17,12 +17,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from plainfilm.errors import BundleError
 from plainfilm.inference.engine import Engine
 from plainfilm.inference.log import Log
 from plainfilm.inference.process import Shutdown, disable_core_dumps, return_large_blocks
 from plainfilm.inference.prometheus import Count
-from plainfilm.inference.registry import parse_sources
+from plainfilm.inference.registry import LoadedBundle, parse_sources
 from plainfilm.pacs.answering import Answering
 from plainfilm.pacs.codes import CodeTable, read_codes
 from plainfilm.pacs.delivery import Delivery, DeliverySettings
@@ -91,10 +90,19 @@ def _open(settings: ServiceSettings) -> Iterator[Parts]:
         delivery = Delivery(
             ledger, spool, settings.destinations, _delivery_settings(settings), log, deliveries
         )
+
+        def check(loaded: LoadedBundle) -> None:
+            if private := try_results(loaded, codes, capture=settings.capture):
+                log.write("labels-without-code", labels=", ".join(private), remedy="--codes FILE")
+
         engine = Engine(
-            sources, settings.limits, workers=settings.workers, threads=settings.threads, log=log
+            sources,
+            settings.limits,
+            workers=settings.workers,
+            threads=settings.threads,
+            log=log,
+            check=check,
         )
-        _say_labels(log, engine, codes, settings)
         recovery, parked = spool.recover(ledger), ledger.park_others(names)
         log.write(
             "state",
@@ -116,13 +124,6 @@ def _delivery_settings(settings: ServiceSettings) -> DeliverySettings:
         credentials=settings.credentials,
         commit=settings.commit,
     )
-
-
-def _say_labels(log: Log, engine: Engine, codes: CodeTable, settings: ServiceSettings) -> None:
-    """Try to make results with each bundle, and log the labels that have no public code."""
-    for loaded in engine.registry:
-        if private := try_results(loaded, codes, capture=settings.capture):
-            log.write("labels-without-code", labels=", ".join(private), remedy="--codes FILE")
 
 
 class _Service:
@@ -224,17 +225,7 @@ class _Service:
         print("\n".join([*lines, "Press Ctrl-C to stop."]), file=sys.stderr, flush=True)
 
     def _on_hangup(self) -> None:
-        task = asyncio.get_running_loop().create_task(self._reload())
+        """Load the bundle again; after an error the old one stays."""
+        task = asyncio.get_running_loop().create_task(self._engine.reload())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-    async def _reload(self) -> None:
-        """Load the bundle again; after an error the old one stays."""
-        await self._engine.reload()
-        parts = self._parts
-        try:
-            await asyncio.to_thread(
-                _say_labels, parts.log, self._engine, parts.codes, parts.settings
-            )
-        except BundleError as error:
-            parts.log.write("bundle", outcome="no-report", problem=error.problem)
