@@ -21,10 +21,7 @@ from pynetdicom.transport import AssociationSocket
 
 from plainfilm.pacs.outcomes import DEFAULT_SECONDS, Outcome, StepSeconds, Unavailable
 from plainfilm.pacs.settings import DicomDestination
-
-_QUICK_ACK = getattr(socket, "TCP_QUICKACK", None)
-"""Option of Linux: acknowledge at once. Else an archive that answers in two pieces, as Orthanc
-does, waits 40 ms with the second one."""
+from plainfilm.pacs.sockets import acknowledge_at_once
 
 
 class ClientSocket(AssociationSocket):  # type: ignore[misc]
@@ -66,8 +63,7 @@ class ClientSocket(AssociationSocket):  # type: ignore[misc]
         received, end = bytearray(), time.monotonic() + self.step
         while len(received) < nr_bytes and (left := end - time.monotonic()) > 0:
             self.socket.settimeout(left)
-            if _QUICK_ACK is not None:  # the system switches it off again
-                self.socket.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)
+            acknowledge_at_once(self.socket)
             if not (piece := self.socket.recv(min(nr_bytes - len(received), 1 << 16))):
                 break
             received += piece

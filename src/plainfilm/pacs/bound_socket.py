@@ -16,6 +16,7 @@ from pynetdicom.transport import AssociationSocket
 from plainfilm.pacs.budget import Budget
 from plainfilm.pacs.messages import MessageCheck, ProtocolError
 from plainfilm.pacs.settings import NetworkLimits, plain_address
+from plainfilm.pacs.sockets import acknowledge_at_once
 
 _HEAD = Struct(">BxL")  # of a PDU: type, length
 _ASSOCIATE, _P_DATA, _LAST_TYPE = 1, 4, 7
@@ -122,6 +123,7 @@ class BoundSocket(AssociationSocket):  # type: ignore[misc]
             else:
                 if at < count:
                     raise TimeoutError
+        acknowledge_at_once(self.socket)
         return data if at == count else data[:at]
 
     def send(self, bytestream: bytes) -> None:
