@@ -24,6 +24,7 @@ from plainfilm.bundle import Bundle, Provenance
 from plainfilm.decoding.fair_queue import NO_KEY, Key
 from plainfilm.errors import MissingExtraError, StorageError, UsageError
 from plainfilm.evaluation import EvaluationDocument
+from plainfilm.inference.addresses import is_loopback
 from plainfilm.inference.batching import Batcher
 from plainfilm.inference.description import BundleIdentity, Estimate, describe
 from plainfilm.inference.log import AuditLog, Log
@@ -35,7 +36,6 @@ from plainfilm.prediction import Prediction
 from plainfilm.records import Task
 from plainfilm.serve import Settings, run_service
 from plainfilm.serve.card_page import card_page
-from plainfilm.serve.security import is_loopback
 from plainfilm.serve.server import invitation, listen
 
 MakeBundle = Callable[..., Bundle]

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from plainfilm._files import reason_of
 from plainfilm.errors import UsageError
-from plainfilm.pacs.settings import is_loopback
+from plainfilm.inference.addresses import is_loopback
 
 _MOST = 16 << 10
 

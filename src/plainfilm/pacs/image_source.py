@@ -6,9 +6,10 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+from plainfilm.inference.addresses import is_loopback
 from plainfilm.inference.log import Log
 from plainfilm.pacs.receiver_process import ReceiverProcess
-from plainfilm.pacs.settings import ListenSettings, is_loopback
+from plainfilm.pacs.settings import ListenSettings
 
 
 class ImageSource(Protocol):

@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from plainfilm.errors import UsageError
+from plainfilm.inference.addresses import is_loopback
 
 MIB = 1 << 20
 STOP = b"stop\n"
@@ -230,16 +231,6 @@ def _is_host(text: str) -> bool:
         return bool(_HOST.fullmatch(text))
     try:
         return text.endswith("]") and ipaddress.ip_address(text[1:-1]).version == 6
-    except ValueError:
-        return False
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether an address can be reached from this machine only."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
 

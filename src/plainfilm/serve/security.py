@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hmac
-import ipaddress
 import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from plainfilm.errors import UsageError
+from plainfilm.inference.addresses import is_loopback
 from plainfilm.serve.limits import Settings
 from plainfilm.serve.problems import Problem
 
@@ -43,16 +43,6 @@ _OWN_SITES = frozenset({"same-origin", "none"})
 _MIN_TOKEN = 16
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\]")
 _HOST_HEADER = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether an address can be reached from this machine only."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def check_settings(settings: Settings) -> None:
