@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import errno
 import hashlib
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -31,6 +32,8 @@ from plainfilm.pacs.settings import DicomDestination
 from plainfilm.pacs.spool import Spool, data_set_of, store_image
 from plainfilm.pacs.state_folder import LEDGER, StateLock
 from plainfilm.prediction import Prediction
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="state folders need flock")
 
 TO = DicomDestination("A", "127.0.0.1", 1)
 

@@ -22,6 +22,8 @@ from plainfilm.cli.hospital_options import service_settings
 from plainfilm.cli.main import build_parser, main
 from plainfilm.pacs.state_folder import StateLock
 
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="state folders need flock")
+
 Capture = pytest.CaptureFixture[str]
 
 
