@@ -81,7 +81,8 @@ def test_no_capture_of_an_admitted_image_has_errors(tmp_path: Path) -> None:
         if refuse(header, secondary_capture=True) is not None:
             continue
         picture = np.full((300, 200), 100, np.uint8)
-        image = AnsweredImage(header, "0" * 64, PRESENT, picture=picture)
+        heat = np.ones((8, 8), np.float32) if checked % 2 else None  # with colours, and without
+        image = AnsweredImage(header, "0" * 64, PRESENT, picture=picture, heatmap=heat)
         (tmp_path / "capture.dcm").write_bytes(make_capture(model(), image).data)
         assert dicom_errors(tmp_path / "capture.dcm") == []
         checked += 1
@@ -255,12 +256,16 @@ def test_the_same_image_and_model_give_the_same_file() -> None:
     assert read[3].BurnedInAnnotation == "NO" and "LossyImageCompression" not in read[3]
     assert read[0].SourceImageSequence[0].ReferencedSOPInstanceUID == image.header.sop_uid
     drawn = draw_capture(model(), image)
-    np.testing.assert_array_equal(read[0].pixel_array, drawn)
+    np.testing.assert_array_equal(read[0].pixel_array, drawn[..., 0])  # no map: no colours
 
 
-def test_an_archive_shows_a_capture(archive: Orthanc) -> None:
+@pytest.mark.parametrize("prediction", [PRESENT, ABSENT])
+def test_an_archive_shows_a_capture(archive: Orthanc, prediction: Prediction) -> None:
     heat = np.random.default_rng(0).random((32, 32), dtype=np.float32)
-    image = answered(heatmap=heat, picture=np.full((1000, 1024), 90, np.uint8))
-    shown = archive.preview(archive.upload(make_capture(model(), image).data))
+    image = answered(prediction, heatmap=heat, picture=np.full((1000, 1024), 90, np.uint8))
+    file = make_capture(model(), image).data
+    assert (len(file) > 3_000_000) == (prediction is PRESENT)  # without colours it is grey
+    shown = archive.preview(archive.upload(file))
+    archive.clear()
     pixels = np.asarray(Pillow.open(io.BytesIO(shown)).convert("RGB"))
     np.testing.assert_array_equal(pixels, draw_capture(model(), image))

@@ -4,8 +4,8 @@ The picture is that of the image, its longest side 1024 pixels. Colours are draw
 network saw the image, and where the heat map is not 0; every other pixel keeps its grey level. The
 caption is below the picture and covers nothing of it. It has no name of a patient.
 
-The file is not compressed, so that every archive and viewer can show it: 3 to 4 MB. RLE would save
-a fifth of it, and take 20 times as long.
+The file is not compressed, so that every archive and viewer can show it: 3 to 4 MB with colours, a
+third of that without. RLE would save a fifth of it, and take 20 times as long.
 """
 
 from __future__ import annotations
@@ -60,7 +60,9 @@ def make_capture(model: Model, image: AnsweredImage, number: int = 1) -> Result:
     """
     dataset = _describe(model, image, number)
     pixels = draw_capture(model, image)
-    dataset.Rows, dataset.Columns, _ = pixels.shape
+    if not _has_colours(model, image):
+        pixels = np.ascontiguousarray(pixels[..., 0])
+    _describe_pixels(dataset, pixels)
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     out = io.BytesIO()
@@ -82,10 +84,17 @@ def draw_capture(model: Model, image: AnsweredImage) -> NDArray[np.uint8]:
     left = (lower.shape[1] - width) // 2
     upper = canvas[:height, left : left + width]
     upper[...] = np.asarray(Image.fromarray(picture).convert("RGB"))
-    if image.heatmap is not None and choose_label(model, image.prediction) is not None:
+    if _has_colours(model, image):
+        assert image.heatmap is not None
         _colour(upper, picture, image.heatmap, image.region)
     canvas[height:] = lower
     return canvas
+
+
+def _has_colours(model: Model, image: AnsweredImage) -> bool:
+    """Return whether the capture shows a heat map."""
+    assert image.prediction is not None
+    return image.heatmap is not None and choose_label(model, image.prediction) is not None
 
 
 def _at_full_size(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -166,6 +175,17 @@ def _draw_scale(canvas: Image.Image, place: tuple[int, int]) -> None:
     canvas.paste(Image.fromarray(heat_colours(scale)), place)
 
 
+def _describe_pixels(made: Dataset, pixels: NDArray[np.uint8]) -> None:
+    """Describe the pixels: (height, width) in grey levels, or (height, width, 3) in colour."""
+    made.Rows, made.Columns = pixels.shape[:2]
+    made.SamplesPerPixel, made.PhotometricInterpretation = 1, "MONOCHROME2"
+    if pixels.ndim == 3:
+        made.SamplesPerPixel, made.PhotometricInterpretation = 3, "RGB"
+        made.PlanarConfiguration = 0
+    made.PixelRepresentation = 0
+    made.BitsAllocated, made.BitsStored, made.HighBit = 8, 8, 7
+
+
 def _describe(model: Model, image: AnsweredImage, number: int) -> Dataset:
     """Return the data set without its pixels."""
     header = image.header
@@ -190,9 +210,6 @@ def _describe(model: Model, image: AnsweredImage, number: int) -> Dataset:
         made.BurnedInAnnotation = header.burned_in
     if header.is_lossy:  # it stays so in all that is derived (PS3.3 C.7.6.1.1.5)
         made.LossyImageCompression = "01"
-    made.SamplesPerPixel, made.PhotometricInterpretation = 3, "RGB"
-    made.PlanarConfiguration, made.PixelRepresentation = 0, 0
-    made.BitsAllocated, made.BitsStored, made.HighBit = 8, 8, 7
     source, purpose = Dataset(), Dataset()
     source.ReferencedSOPClassUID, source.ReferencedSOPInstanceUID = header.sop_class, header.sop_uid
     purpose.CodeValue, purpose.CodingSchemeDesignator = "121322", "DCM"
