@@ -130,7 +130,7 @@ def test_results_stay_until_the_archive_has_committed_them(
     outbox: Outbox,
 ) -> None:
     counts: list[str] = []
-    receiver = Receiver(outbox.ledger, outbox.spool, counts.append)
+    receiver = Receiver(outbox.ledger, outbox.spool, counts.append, commitments=True)
     entity = AE("PLAINFILM")
     for context in receiver.contexts():
         entity.add_supported_context(

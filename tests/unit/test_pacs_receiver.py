@@ -71,6 +71,7 @@ OTHER = "127.0.0.2"
 COMPREHENSIVE_3D_SR = "1.2.840.10008.5.1.4.1.1.88.34"
 COMMITMENT = "1.2.840.10008.1.20.1"
 EXPLICIT = "1.2.840.10008.1.2.1"
+DEFLATED = "1.2.840.10008.1.2.1.99"
 
 
 @dataclass
@@ -439,22 +440,28 @@ def test_messages_that_were_too_long_leave_no_memory(receiver: Running) -> None:
     assert receiver.status("VmHWM") < before + 24 * MIB
 
 
-def commitment(transaction: str, uid: str) -> bytes:
+def commitment(transaction: str, uid: str, more: bytes = b"") -> bytes:
     """Return an N-EVENT-REPORT: the archive stored an instance."""
     one = element(0x00081150, CR.encode()) + element(0x00081155, uid.encode())
     entry = struct.pack("<HHL", 0xFFFE, 0xE000, len(one)) + one
     data = element(0x00081195, transaction.encode()) + element(0x00081199, entry)
     head = command(0x0100, COMMITMENT, "1.2.840.10008.1.20.1.1", more=element(0x1002, b"\1\0"))
-    return message(value(IMAGE, COMMAND | LAST, head), value(IMAGE, LAST, data))
+    return message(value(IMAGE, COMMAND | LAST, head), value(IMAGE, LAST, data + more))
 
 
-def test_storage_commitment_is_recorded(receiver: Running) -> None:
+@pytest.fixture
+def committing(tmp_path: Path) -> Iterator[Running]:
+    with running(tmp_path / "state", commitments=True) as found:
+        yield found
+
+
+def test_storage_commitment_is_recorded(committing: Running, receiver: Running) -> None:
     uid = "2.25.4444"
-    with receiver.ledger() as ledger:
+    with committing.ledger() as ledger:
         ledger.finish({}, [ResultRow("b" * 32, uid_key(uid), "report")], ["archive"])
         (delivery,) = ledger.due_deliveries("archive", time.time() + 1, 9)
         ledger.committing(delivery.id, "2.25.9", due=time.time() + 60)
-    with associated(receiver, contexts=[(IMAGE, COMMITMENT, [IMPLICIT])]) as wire:
+    with associated(committing, contexts=[(IMAGE, COMMITMENT, [IMPLICIT])]) as wire:
         wire.send(commitment("2.25.9", uid))
         assert wire.status() == 0
         wire.send(
@@ -468,8 +475,15 @@ def test_storage_commitment_is_recorded(receiver: Running) -> None:
             )
         )
         assert wire.status() == 0x0110
-    with receiver.ledger() as ledger:
+    with committing.ledger() as ledger:
         assert not ledger.due_deliveries("archive", time.time() + 100, 9)
+    with associated(committing, contexts=[(IMAGE, COMMITMENT, [IMPLICIT])]) as wire:
+        wire.send(commitment("2.25.9", uid, more=bytes(20_000)))
+        assert wire.receive()[0] in (0, ABORT)
+    for peer, syntax in ((committing, DEFLATED), (receiver, IMPLICIT)):
+        with associated(peer, contexts=[(IMAGE, COMMITMENT, [syntax])]) as wire:
+            wire.send(commitment("2.25.9", uid))
+            assert wire.receive()[0] in (0, ABORT)
 
 
 def test_it_is_started_again_and_ends_with_its_input(tmp_path: Path) -> None:

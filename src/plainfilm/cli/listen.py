@@ -38,6 +38,7 @@ def run(args: argparse.Namespace) -> int:
         peers=peers,
         tls=settings.tls,
         secondary_capture=settings.secondary_capture,
+        commitments=settings.commit,
         reserve=settings.reserve,
     )
     return run_listen(settings, listening)

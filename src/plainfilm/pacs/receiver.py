@@ -127,7 +127,13 @@ def receive(settings: ListenSettings, counts: Counts) -> None:
         Ledger.open(settings.state / LEDGER) as ledger,
         Spool(settings.state, reserve=settings.reserve) as spool,
     ):
-        receiver = Receiver(ledger, spool, counts.add, secondary_capture=settings.secondary_capture)
+        receiver = Receiver(
+            ledger,
+            spool,
+            counts.add,
+            secondary_capture=settings.secondary_capture,
+            commitments=settings.commitments,
+        )
         server = make_server(settings, receiver, counts)
         counts.write(port=server.server_address[1])
         for run in (counts.run, lambda pause: accept_connections(server, pause)):

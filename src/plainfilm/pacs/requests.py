@@ -52,6 +52,8 @@ SYNTAXES: tuple[UID, ...] = (
 )
 """Transfer syntaxes that the decoders read."""
 
+_PLAIN = [ImplicitVRLittleEndian, ExplicitVRLittleEndian]  # pynetdicom decodes these itself
+
 IMAGES = frozenset({ComputedRadiographyImageStorage, DigitalXRayImageStorageForPresentation})
 RESULTS = frozenset({Comprehensive3DSRStorage, SecondaryCaptureImageStorage})
 """Classes of our results. An archive may send them back; they are accepted and dropped."""
@@ -70,6 +72,8 @@ class Receiver:
         Called with the name of each outcome.
     secondary_capture
         Whether Secondary Capture images are accepted in addition to CR and DX.
+    commitments
+        Whether reports of storage commitment are accepted.
     """
 
     def __init__(
@@ -79,20 +83,21 @@ class Receiver:
         count: Callable[[str], None],
         *,
         secondary_capture: bool = False,
+        commitments: bool = False,
     ) -> None:
         self._ledger, self._spool, self._count = ledger, spool, count
+        self._commitments = commitments
         self._classes = IMAGES | ({SecondaryCaptureImageStorage} if secondary_capture else set())
 
     def contexts(self) -> list[PresentationContext]:
         """Return the presentation contexts that are accepted."""
         classes = sorted(self._classes | RESULTS)
-        commitment = build_context(StorageCommitmentPushModel)
-        commitment.scu_role = commitment.scp_role = True  # the archive is the SCP
-        return [
-            *(build_context(one, list(SYNTAXES)) for one in classes),
-            build_context(Verification),
-            commitment,
-        ]
+        found = [build_context(one, list(SYNTAXES)) for one in classes]
+        found.append(build_context(Verification, _PLAIN))
+        if self._commitments:
+            found.append(build_context(StorageCommitmentPushModel, _PLAIN))
+            found[-1].scu_role = found[-1].scp_role = True  # the archive is the SCP
+        return found
 
     def echo(self, _: evt.Event) -> int:
         """Return the status of a C-ECHO."""

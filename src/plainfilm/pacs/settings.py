@@ -132,6 +132,8 @@ class ListenSettings:
         Certificates; None accepts unencrypted connections.
     secondary_capture
         Whether Secondary Capture images are accepted in addition to CR and DX.
+    commitments
+        Whether reports of storage commitment are accepted.
     reserve
         Bytes of the disk that stay free: images are refused below.
     """
@@ -143,6 +145,7 @@ class ListenSettings:
     peers: tuple[Peer, ...] = ()
     tls: TlsFiles | None = None
     secondary_capture: bool = False
+    commitments: bool = False
     reserve: int = 1024 * MIB
     limits: NetworkLimits = field(default_factory=NetworkLimits)
 
