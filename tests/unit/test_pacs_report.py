@@ -28,12 +28,14 @@ from test_pacs_header import encode, image
 
 from pacs_files import ODD, odd_chests
 from plainfilm.bundle import IndeterminateRange, Provenance
-from plainfilm.errors import UsageError
+from plainfilm.errors import BundleError, UsageError
 from plainfilm.pacs.admission import REFUSALS, refusal
+from plainfilm.pacs.caption import caption
 from plainfilm.pacs.capture import make_capture
 from plainfilm.pacs.codes import read_codes
 from plainfilm.pacs.header import read_header
 from plainfilm.pacs.report import make_report, make_reports
+from plainfilm.pacs.result_trial import check_codes
 from plainfilm.pacs.results import AnsweredImage, Model, Refusal, Result, describe_origin
 from plainfilm.prediction import Prediction
 from plainfilm.records import OperatingPoint, Task
@@ -302,6 +304,38 @@ def test_patients_and_many_images_have_reports_of_their_own() -> None:
     assert len({one.uid for one in found}) == 3
     first, second, other = (parsed(one).SeriesInstanceUID for one in found)
     assert first == second != other
+
+
+def test_patients_without_id_in_one_study_share_no_report_and_no_series() -> None:
+    images = [
+        answered(predicted(), PatientID="", PatientName=name, SOPInstanceUID=f"1.2.{n}")
+        for n, name in enumerate(("A^A", "B^B"))
+    ]
+    found = make_reports(BINARY, images, CODES, NOW)
+    assert [str(parsed(one).PatientName) for one in found] == ["A^A", "B^B"]
+    pictured = [replace(one, picture=np.zeros((8, 8), np.uint8)) for one in images]
+    series = {
+        dcmread(DicomBytesIO(make_capture(BINARY, one).data)).SeriesInstanceUID for one in pictured
+    }
+    assert len(series) == 2
+
+
+def test_numbers_show_on_which_side_of_the_limits_a_probability_is(tmp_path: Path) -> None:
+    near = replace(BINARY, points={"PNEUMONIA": point("PNEUMONIA", 0.5)}, indeterminate={})
+    below = Prediction("", {"PNEUMONIA": 0.49999997}, {"balanced": "NORMAL"})
+    text = dumped(report(answered(below), model=near).data, tmp_path)
+    assert '"Probability")="0.49999997"' in text and "from probability 0.50000000" in text
+    words = caption(near, answered(below))[0].text
+    assert words == "PNEUMONIA: absent, probability 0.49999997 (threshold 0.50000000, balanced)"
+    rare = replace(near, points={"PNEUMONIA": point("PNEUMONIA", 0.0031)})
+    found = Prediction("", {"PNEUMONIA": 0.004}, {"balanced": "PNEUMONIA"})
+    words = caption(rare, answered(found))[0].text
+    assert words == "PNEUMONIA: present, probability 0.004 (threshold 0.003, balanced)"
+
+
+def test_labels_with_one_code_are_an_error() -> None:
+    with pytest.raises(BundleError, match="two labels have one code"):
+        check_codes(("Effusion", "Pleural_Effusion"), CODES)
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,7 @@ def _code(header: Header, secondary_capture: bool) -> str | None:
         return "other-modality"
     if header.body_part and header.body_part not in CHEST:
         return "other-body-part"
-    if header.view not in _FRONTAL:
+    sideways = any(end[0] in "AP" for end in header.orientation)  # rows or columns go to the front
+    if header.view not in _FRONTAL or (sideways and not header.view):
         return "not-frontal"
     return "several-frames" if header.frames > 1 else None

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from plainfilm.data.sources.classes.names import is_negative_name
 from plainfilm.pacs.lettering import is_drawable
-from plainfilm.pacs.results import AnsweredImage, Evaluation, Model, State
+from plainfilm.pacs.results import AnsweredImage, Evaluation, Model, State, decimals
 from plainfilm.pixels.prepare import Box
 from plainfilm.prediction import Prediction
 
@@ -102,23 +102,26 @@ def _ordered(model: Model, prediction: Prediction) -> Sequence[Evaluation]:
 
 
 def _words(model: Model, one: Evaluation) -> str:
-    name, probability = _name(model, one.label), _percentage(one.probability)
+    name, probability = _name(model, one.label), _rounded(one.probability)
     if model.task.kind == "multiclass":
         state = {"present": "predicted, ", "undetermined": "undetermined, ", "absent": ""}
         return f"{name}: {state[one.state]}probability {probability}"
     if one.point is None:
         return f"{name}: undetermined, probability {probability} (no threshold)"
-    words = f"{name}: {one.state}, probability {probability}"
+    limits, rule = [one.point.threshold], f"threshold {{}}, {one.point.name}"
     if one.state == "undetermined" and (found := model.indeterminate.get(one.label)):
-        return f"{words} (indeterminate range {found.low:.2f} to {found.high:.2f})"
-    return f"{words} (threshold {one.point.threshold:.2f}, {one.point.name})"
+        limits, rule = [found.low, found.high], "indeterminate range {} to {}"
+    count = decimals(2, one.probability, *limits)
+    rule = rule.format(*(f"{limit:.{count}f}" for limit in limits))
+    return f"{name}: {one.state}, probability {_rounded(one.probability, count)} ({rule})"
 
 
-def _percentage(value: float) -> str:
-    """Return a probability with two digits, never as impossible or certain."""
-    if value < 0.005:
-        return "below 0.01"
-    return "above 0.99" if value >= 0.995 else f"{value:.2f}"
+def _rounded(value: float, count: int = 2) -> str:
+    """Return a probability with some decimals, never as impossible or certain."""
+    step = 10.0**-count
+    if value < step / 2:
+        return f"below {step:.{count}f}"
+    return f"above {1 - step:.{count}f}" if value >= 1 - step / 2 else f"{value:.{count}f}"
 
 
 def _name(model: Model, label: str) -> str:

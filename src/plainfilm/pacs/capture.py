@@ -34,6 +34,7 @@ from plainfilm.pacs.results import (
     Model,
     Result,
     derived_uid,
+    subject_of,
 )
 from plainfilm.pixels.prepare import Box
 
@@ -192,7 +193,7 @@ def _describe(model: Model, image: AnsweredImage, number: int) -> Dataset:
     made = copy.deepcopy(header.evidence)  # an assignment would change elements that are shared
     made.SOPClassUID = SecondaryCaptureImageStorage
     made.SOPInstanceUID = derived_uid("capture", header.sop_uid, image.sha256, model.bundle_id)
-    made.SeriesInstanceUID = derived_uid("captures", header.study_uid, model.bundle_id)
+    made.SeriesInstanceUID = derived_uid("captures", *subject_of(image), model.bundle_id)
     made.SeriesNumber, made.InstanceNumber = CAPTURE_SERIES, number
     made.SeriesDescription = "Heat map. Research only, not for diagnosis."
     # Other: an archive or a program that looks for radiographs must not find this one.

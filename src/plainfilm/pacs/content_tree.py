@@ -17,6 +17,7 @@ from plainfilm.pacs.results import (
     Model,
     Refusal,
     State,
+    decimals,
     derived_uid,
 )
 
@@ -72,7 +73,7 @@ def _groups(model: Model, image: AnsweredImage, codes: CodeTable) -> Iterator[Da
         return
     for evaluation in model.evaluate(prediction):
         state = items.coded(_CONTAINS, codes.of(evaluation.label), _STATES[evaluation.state])
-        value = f"{evaluation.probability:.6f}"
+        value = f"{evaluation.probability:.{_decimals(model, evaluation)}f}"
         probability = items.number(_CONTAINS, _dcm("122157", "Probability"), value, _NO_UNITS)
         rules = _rules(model, evaluation)
         yield _group(model, image, evaluation.label, [state, probability], rules)
@@ -124,12 +125,24 @@ def _reasons(refusal: Refusal) -> list[Dataset]:
 def _rules(model: Model, evaluation: Evaluation) -> list[str]:
     """Return in words how the probability decides."""
     point, limits = evaluation.point, model.indeterminate.get(evaluation.label)
+    count = _decimals(model, evaluation)
     if model.task.kind == "multiclass":
         rules = ["the class with the highest probability is present"]
     elif point is None:
         rules = ["no operating point, therefore undetermined"]
     else:
-        rules = [f"operating point {point.name}: present from probability {point.threshold:.6f}"]
+        rules = [
+            f"operating point {point.name}: present from probability {point.threshold:.{count}f}"
+        ]
     if limits is not None:
-        rules.append(f"undetermined from probability {limits.low:.6f} to below {limits.high:.6f}")
+        low, high = (f"{limit:.{count}f}" for limit in (limits.low, limits.high))
+        rules.append(f"undetermined from probability {low} to below {high}")
     return rules
+
+
+def _decimals(model: Model, one: Evaluation) -> int:
+    """Return how many decimals show on which side of each limit a probability is."""
+    limits = [] if one.point is None else [one.point.threshold]
+    if (found := model.indeterminate.get(one.label)) is not None:
+        limits += [found.low, found.high]
+    return decimals(6, one.probability, *limits)

@@ -151,9 +151,10 @@ def _evidence(found: Dataset, modality: str) -> Dataset:
     for keyword in _NAMES:
         setattr(evidence, keyword, _name(_text(found, keyword)))
     for keyword, longest in _IDENTIFIERS.items():
-        text = _text(found, keyword)
+        text = _text(found, keyword, whole=True)
         # Cut short, it could be the identifier of another patient or order.
-        setattr(evidence, keyword, text if len(text) <= longest else "")
+        allowed = len(text) <= longest and "\\" not in text
+        setattr(evidence, keyword, text if allowed else "")
     for keyword in _DATES:
         setattr(evidence, keyword, _date(_code(found, keyword)))
     time = _TIME.fullmatch(_code(found, "StudyTime"))
@@ -168,8 +169,8 @@ def _evidence(found: Dataset, modality: str) -> Dataset:
     return evidence
 
 
-def _text(found: Dataset, keyword: str) -> str:
-    """Return the first value of a text element, without control characters."""
+def _text(found: Dataset, keyword: str, *, whole: bool = False) -> str:
+    """Return the first value of a text element, or all, without control characters."""
     raw = _bytes(found, keyword)
     charsets = found.original_character_set or default_encoding
     names = [charsets] if isinstance(charsets, str) else [*charsets]
@@ -183,7 +184,7 @@ def _text(found: Dataset, keyword: str) -> str:
             text = raw.decode("latin-1")
     else:
         text = decode_bytes(raw, names, _DELIMITERS)
-    return _NO_TEXT.sub("", text.partition("\\")[0]).strip()
+    return _NO_TEXT.sub("", text if whole else text.partition("\\")[0]).strip()
 
 
 def _code(found: Dataset, keyword: str) -> str:

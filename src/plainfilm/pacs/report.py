@@ -26,6 +26,7 @@ from plainfilm.pacs.results import (
     Model,
     Result,
     derived_uid,
+    subject_of,
 )
 from plainfilm.pixels.dicom_file import QUIET_PYDICOM
 from plainfilm.pixels.isolation import ISOLATION
@@ -56,7 +57,7 @@ def make_reports(
     """
     subjects: dict[tuple[str, ...], list[AnsweredImage]] = {}
     for image in images:
-        subjects.setdefault(_subject(image), []).append(image)
+        subjects.setdefault(subject_of(image), []).append(image)
     return [
         make_report(model, own[first : first + MOST_IMAGES], codes, now)
         for own in subjects.values()
@@ -80,19 +81,13 @@ def make_report(
     UsageError
         If there are no images, more than `MOST_IMAGES`, or of several studies or patients.
     """
-    if not 1 <= len(images) <= MOST_IMAGES or len(set(map(_subject, images))) > 1:
+    if not 1 <= len(images) <= MOST_IMAGES or len(set(map(subject_of, images))) > 1:
         raise UsageError(
             f"a report is on 1 to {MOST_IMAGES} images of one study and patient",
             received=f"{len(images)} images",
         )
     with ISOLATION, QUIET_PYDICOM:  # a warning would quote a value
         return _make(model, images, codes, now or datetime.datetime.now())
-
-
-def _subject(image: AnsweredImage) -> tuple[str, ...]:
-    evidence = image.header.evidence
-    keywords = ("StudyInstanceUID", "PatientID", "IssuerOfPatientID")
-    return tuple(str(evidence[keyword].value) for keyword in keywords)
 
 
 def _make(
@@ -124,7 +119,7 @@ def _add_header(
     report.SOPClassUID = Comprehensive3DSRStorage
     report.SOPInstanceUID = uid
     report.InstanceNumber = "1"
-    report.SeriesInstanceUID = derived_uid(*_subject(images[0]), model.bundle_id, "report series")
+    report.SeriesInstanceUID = derived_uid(*subject_of(images[0]), model.bundle_id, "report series")
     report.SeriesNumber = str(REPORT_SERIES)
     report.SeriesDescription = DESCRIPTION
     report.Manufacturer, report.ManufacturerModelName = MANUFACTURER, MODEL_NAME

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -30,6 +31,7 @@ def try_results(loaded: LoadedBundle, codes: CodeTable, *, capture: bool) -> lis
     """
     model = Model.of(loaded)
     labels = model.task.labels
+    check_codes(labels, codes)
     prediction = Prediction("", dict.fromkeys(labels, 1 / len(labels)))
     picture = np.zeros((64, 64), np.uint8)
     image = AnsweredImage(_header(), "0" * 64, prediction, picture=picture if capture else None)
@@ -44,6 +46,19 @@ def try_results(loaded: LoadedBundle, codes: CodeTable, *, capture: bool) -> lis
             remedy="check its labels, and their codes in the file of --codes",
         ) from error
     return [label for label in labels if codes.of(label).scheme == PRIVATE_SCHEME]
+
+
+def check_codes(labels: Sequence[str], codes: CodeTable) -> None:
+    """Raise a BundleError if two labels have one code."""
+    of_code: dict[tuple[str, str], str] = {}
+    for label in labels:
+        code = codes.of(label)
+        if (other := of_code.setdefault((code.scheme, code.value), label)) != label:
+            raise BundleError(
+                "two labels have one code, so a report could contradict itself",
+                received=f"{other!r} and {label!r}: {code.value} {code.scheme}",
+                remedy="give them different codes in the file of --codes",
+            )
 
 
 def _header() -> Header:

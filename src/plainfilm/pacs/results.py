@@ -26,8 +26,10 @@ __all__ = [
     "Refusal",
     "Result",
     "State",
+    "decimals",
     "derived_uid",
     "describe_origin",
+    "subject_of",
 ]
 
 MANUFACTURER = MODEL_NAME = "plainfilm"
@@ -212,6 +214,29 @@ class Result:
     kind: Literal["report", "capture"]
     sop_class: str
     data: bytes
+
+
+def subject_of(image: AnsweredImage) -> tuple[str, ...]:
+    """Return what distinguishes studies and patients; some archives have no patient IDs."""
+    evidence = image.header.evidence
+    keywords = ("StudyInstanceUID", "PatientID", "IssuerOfPatientID")
+    subject = tuple(str(evidence[keyword].value) for keyword in keywords)
+    if evidence.PatientID:
+        return subject
+    return (*subject, str(evidence.PatientName), evidence.PatientBirthDate)
+
+
+def decimals(fewest: int, *values: float) -> int:
+    """Return the number of decimals, at most 9, that keeps different values different.
+
+    >>> decimals(2, 0.4996, 0.5), decimals(2, 0.5, 0.5, 0.25)
+    (4, 2)
+    """
+    different = len({*values})
+    for count in range(fewest, 9):
+        if len({round(value, count) for value in values}) == different:
+            return count
+    return 9
 
 
 def derived_uid(*parts: str) -> str:
