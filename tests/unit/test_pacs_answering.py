@@ -136,6 +136,30 @@ def test_a_disk_that_fails_is_waited_for(site: Site, error: Exception) -> None:
     assert not list((site.folder / "quarantine").iterdir())
 
 
+def test_a_full_disk_is_shared_by_one_study_after_the_other(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("1", "2", "3", "4"):
+        site.add(name, study=name)
+    write, outbox = site.spool.write_result, site.folder / "outbox"
+
+    def write_or_fail(key: str, data: bytes) -> None:
+        time.sleep(0.02)  # the studies are at work together
+        if len(list(outbox.iterdir())) >= 3:
+            raise OSError(errno.ENOSPC, "full")
+        write(key, data)
+
+    def make_two(model: object, images: list[AnsweredImage], *_: object) -> list[Result]:
+        uid = images[0].header.sop_uid
+        return [Result(derived_uid(uid, kind), "report", "1.2", b"report") for kind in "ab"]
+
+    monkeypatch.setattr(site.spool, "write_result", write_or_fail)
+    monkeypatch.setattr(answering, "make_reports", make_two)
+    found = site.run(0.4)
+    assert sorted(map(str, found.values())) == ["None", "None", "None", "predicted"]
+    assert {path.stem for path in outbox.iterdir()} == site.ledger.needed_results()
+
+
 def test_decoding_processes_that_do_not_start_are_waited_for(site: Site) -> None:
     site.add("1")
     failures = iter([InferenceError("no-decoder")] * 6)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -135,8 +136,52 @@ def test_recover_removes_what_a_crash_left(state):
     state.spool.write_result("a1", b"result")
     state.spool.write_result("a2", b"not recorded")
     state.ledger.finish({answered: "predicted"}, [ResultRow("a1", "9", "report")], ["a"])
-    assert state.spool.recover(state.ledger) == Recovery(removed=5)
-    assert state.files() == ["outbox/a1", f"spool/{kept}"]
+    (state.folder / "spool" / "lost+found").mkdir()
+    (state.folder / "outbox" / "lost+found").mkdir()
+    assert state.spool.recover(state.ledger) == Recovery(removed=3, unknown=2)
+    found = ["outbox/a1", "outbox/lost+found", "quarantine/a2", "quarantine/cafe"]
+    assert state.files() == [*found, f"spool/{kept}", "spool/lost+found"]
+
+
+def test_an_older_ledger_loses_no_file(tmp_path):
+    state = State(tmp_path / "state")
+    path = tmp_path / "state" / "ledger.db"
+    state.close()
+    older = path.read_bytes()
+    state = State(tmp_path / "state")
+    waiting, answered = state.store("1"), state.store("2")
+    state.spool.write_result("a1", b"result")
+    state.ledger.finish({answered: "predicted"}, [ResultRow("a1", "9", "report")], ["a"])
+    state.spool.drop_image(answered)
+    state.close()
+    files = state.files()
+    for name in path.parent.glob("ledger.db*"):
+        name.unlink()
+    empty = sqlite3.connect(path)  # what remains of a first ledger without its -wal
+    empty.execute("PRAGMA journal_mode = WAL")
+    empty.close()
+    for content in (None, b"", path.read_bytes()):
+        path.unlink(missing_ok=True)
+        if content is not None:
+            path.write_bytes(content)
+        with pytest.raises(StorageError, match="there are files in spool and outbox"):
+            Ledger.open(path)
+        assert state.files() == files
+    path.write_bytes(older)
+    state = State(tmp_path / "state")
+    assert state.spool.recover(state.ledger) == Recovery(unknown=2)
+    assert state.files() == ["quarantine/a1", f"quarantine/{waiting}"]
+    state.close()
+
+
+def test_a_link_or_folder_in_the_place_of_an_image_is_lost(state):
+    for name in ("1", "2"):
+        (state.folder / "spool" / f"{state.store(name)}.dcm").unlink()
+    first, second = state.ledger.waiting_images()
+    (state.folder / "spool" / f"{first}.dcm").mkdir()
+    (state.folder / "spool" / f"{second}.dcm").symlink_to("/etc/passwd")
+    assert state.spool.recover(state.ledger) == Recovery(lost_images=2)
+    assert state.files() == sorted([f"quarantine/{first}", f"quarantine/{second}"])
 
 
 def test_recover_reports_what_is_missing_or_damaged(state):

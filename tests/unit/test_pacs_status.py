@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -194,6 +195,21 @@ def test_a_damaged_ledger_says_what_to_do(folder, capsys):
         error = capsys.readouterr().err
         assert "ledger.db is damaged" in error
         assert "send the images in" in error
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "DROP TABLE fetches",
+        "DROP INDEX images_waiting",
+        "UPDATE images SET outcome = CAST(x'ff' AS TEXT)",
+    ],
+)
+def test_a_table_that_is_not_whole_is_damage(folder, capsys, damage):
+    with contextlib.closing(sqlite3.connect(folder / LEDGER)) as rows, rows:
+        assert rows.execute(damage).rowcount
+    assert main(["pacs", "status", str(folder)]) == 1
+    assert "ledger.db is damaged" in capsys.readouterr().err
 
 
 def test_another_schema_version_is_refused(folder, capsys):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import sqlite3
 import time
 from collections import Counter
@@ -85,6 +86,7 @@ class Answering:
         self._retries: Counter[str] = Counter()  # by study, until it is answered
         self._failures: Counter[str] = Counter()  # by image: those by a defect
         self._begun: set[str] = set()
+        self._is_full = False  # the disk: one study at a time may still find room
         self._loop: asyncio.AbstractEventLoop | None = None
         self.outcomes = Count("outcome")
         for outcome in ("predicted", "failed", "lost", *REFUSALS):
@@ -117,6 +119,8 @@ class Answering:
         """Start to answer what is due, and return the time at which to look again."""
         try:
             while sum(count for _, count in self._busy.values()) < self._most_images:
+                if self._is_full and self._busy:
+                    return None
                 images = await self._call(self._due, self._excluded())
                 if not images:
                     return await self._call(self._next_due, self._excluded())
@@ -152,8 +156,11 @@ class Answering:
             for group in [[one] for one in images] if suspect or versions else [images]:
                 await self._answer_group(group)
             self._retries.pop(study, None)
+            self._is_full = False
         except Exception as error:  # not even a defect may stop the service
             outcome = error.code if isinstance(error, InferenceError) else type(error).__name__
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                self._is_full, outcome = True, "disk-full"
             pause = min(_LONGEST_PAUSE, _PAUSE * 2 ** min(self._retries[study], 10))
             self._paused[study] = time.time() + pause
             self._retries[study] += 1
@@ -252,11 +259,15 @@ class Answering:
         pictured = [image for image in named if image.picture is not None]
         results = make_reports(model, named, self._codes)
         results += [make_capture(model, one, n) for n, one in enumerate(pictured, 1)]
-        rows = []
-        for result in results:
-            key = uid_key(result.uid)
-            self._spool.write_result(key, result.data)
-            rows.append(ResultRow(key, key, result.kind))
+        keys = [uid_key(result.uid) for result in results]
+        try:
+            for key, result in zip(keys, results, strict=True):
+                self._spool.write_result(key, result.data)
+        except OSError:  # the others need the room
+            for key in set(keys) - self._ledger.needed_results(keys):
+                self._spool.drop_result(key)
+            raise
+        rows = [ResultRow(key, key, result.kind) for key, result in zip(keys, results, strict=True)]
         for one, answer in zip(images, answers, strict=True):
             if answer.quarantined:
                 self._spool.quarantine(one.key)

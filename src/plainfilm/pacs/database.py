@@ -9,7 +9,6 @@ import contextlib
 import errno
 import os
 import sqlite3
-import stat
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ from typing import Self
 
 from plainfilm._files import explain_oserror, reason_of
 from plainfilm.errors import StorageError, UsageError
+from plainfilm.pacs.state_folder import FOLDERS, check_regular
 
 __all__ = ["SCHEMA", "Database"]
 
@@ -60,6 +60,7 @@ CREATE TABLE fetches (
     reason TEXT NOT NULL, since REAL NOT NULL
 ) WITHOUT ROWID;
 """
+_STATEMENTS = [text.strip() for text in _TABLES.split(";") if text.strip()]
 
 _ERRNO = {
     sqlite3.SQLITE_FULL: errno.ENOSPC,
@@ -70,6 +71,10 @@ _ERRNO = {
     sqlite3.SQLITE_CANTOPEN: errno.EACCES,
     sqlite3.SQLITE_PERM: errno.EACCES,
 }
+_NEW_FOLDER = (
+    "start with a new state folder, then send the images in the old spool to the service, and the "
+    "results in the old outbox to the archive"
+)
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
@@ -96,7 +101,7 @@ class Database:
         ------
         StorageError
             If the file is damaged, of another schema version, not writable or no regular file; or
-            if it is missing while the spool holds images.
+            if it is missing or empty while the state folder holds images or results.
         """
         try:
             _create(path)
@@ -129,7 +134,8 @@ class Database:
     def _connect(cls, path: Path, mode: str, clock: Callable[[], float]) -> Self:
         """Return a database whose tables exist and have the version of this code."""
         for name in ("", "-wal", "-shm"):
-            _check_regular(path.with_name(path.name + name))
+            remedy = "put the file itself in its place; never remove it without spool and outbox"
+            check_regular(path.with_name(path.name + name), remedy)
         with _errors(path, opening=True):
             connection = sqlite3.connect(
                 f"{path.absolute().as_uri()}?mode={mode}",
@@ -188,16 +194,10 @@ class Database:
 
 def _create(path: Path) -> None:
     """Create an empty private file, whatever the umask, unless there is one."""
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
-    exists = os.path.lexists(path)
-    if exists and path.lstat().st_size:
+    if os.path.lexists(path):
         return
-    if any((path.parent / "spool").glob("*.dcm")):
-        raise StorageError(
-            f"{path} is {'empty' if exists else 'missing'}, but the spool holds images",
-            remedy="restore it; or start with a new state folder, and send the images in "
-            f"{path.parent / 'spool'} to the service again",
-        )
+    _check_unused(path)
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
     with contextlib.suppress(FileExistsError):  # another process was faster
         descriptor = os.open(path, flags, 0o600)
         try:
@@ -212,11 +212,14 @@ def _create(path: Path) -> None:
                 os.close(folder)
 
 
-def _check_regular(path: Path) -> None:
-    """Refuse a link, folder or device in the place of a file."""
-    with contextlib.suppress(FileNotFoundError):
-        if not stat.S_ISREG(path.lstat().st_mode):
-            raise StorageError(f"{path} is not a regular file", remedy="remove it")
+def _check_unused(path: Path) -> None:
+    """Refuse to start a new ledger for images and results that an earlier one knew."""
+    found = [name for name in FOLDERS if any((path.parent / name).glob("*.dcm"))]
+    if found:
+        raise StorageError(
+            f"{path} is missing or empty, but there are files in {' and '.join(found)}",
+            remedy=f"restore it with the -wal beside it; or {_NEW_FOLDER}",
+        )
 
 
 def _prepare(connection: sqlite3.Connection, path: Path, *, create: bool) -> None:
@@ -227,11 +230,12 @@ def _prepare(connection: sqlite3.Connection, path: Path, *, create: bool) -> Non
     version = _version(connection)
     empty = not connection.execute("SELECT 1 FROM sqlite_schema").fetchone()
     if version == 0 and empty and create:
+        _check_unused(path)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("BEGIN IMMEDIATE")
         version = _version(connection)
         if version == 0:
-            for statement in _TABLES.split(";"):
+            for statement in _STATEMENTS:
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {SCHEMA}")
             version = SCHEMA
@@ -243,6 +247,9 @@ def _prepare(connection: sqlite3.Connection, path: Path, *, create: bool) -> Non
             received=f"schema {version} instead of {SCHEMA}",
             remedy="upgrade plainfilm" if newer else "start with a new state folder",
         )
+    tables = {sql for (sql,) in connection.execute("SELECT sql FROM sqlite_schema")}
+    if not tables.issuperset(_STATEMENTS):
+        raise _damaged(path, "a table or an index is missing")
     if create:
         connection.execute("PRAGMA journal_size_limit = 67108864")
 
@@ -258,7 +265,8 @@ def _errors(path: Path, *, opening: bool = False) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if code in _DAMAGED:
+        unknown = isinstance(error, sqlite3.OperationalError) and not code  # text not in UTF-8
+        if code in _DAMAGED or unknown or (opening and code == sqlite3.SQLITE_ERROR):
             raise _damaged(path, str(error)) from error
         if code not in _ERRNO:
             raise
@@ -272,6 +280,5 @@ def _damaged(path: Path, reason: str) -> StorageError:
     return StorageError(
         f"{path} is damaged",
         received=reason,
-        remedy=f"start with a new state folder; then send the images in {path.parent / 'spool'} to "
-        f"the service, and the results in {path.parent / 'outbox'} to the archive",
+        remedy=_NEW_FOLDER,
     )

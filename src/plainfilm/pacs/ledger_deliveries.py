@@ -143,11 +143,18 @@ class Deliveries(Database):
             needed = needed_of(rows, done)
             return [result for result in done if result not in needed]
 
-    def needed_results(self) -> set[str]:
-        """Return the keys of all results that a destination still needs."""
+    def needed_results(self, among: Collection[str] | None = None) -> set[str]:
+        """Return the keys of all results, or of those given, that a destination still needs."""
         with self._reading() as rows:
+            if among is not None:
+                return needed_of(rows, among)
             query = f"SELECT DISTINCT result FROM deliveries WHERE {NEEDED}"
             return {result for (result,) in rows.execute(query)}
+
+    def has_result(self, key: str) -> bool:
+        """Return whether a result is recorded."""
+        with self._reading() as rows:
+            return bool(rows.execute("SELECT 1 FROM results WHERE key = ?", (key,)).fetchone())
 
     def lose_results(self, results: Collection[str]) -> int:
         """Record that results are missing in the outbox; return the number of their images.

@@ -107,6 +107,7 @@ def _open(settings: ServiceSettings) -> Iterator[Parts]:
         log.write(
             "state",
             removed=recovery.removed,
+            unknown=recovery.unknown,
             lost_images=recovery.lost_images,
             lost_results=recovery.lost_results,
             parked=parked,

@@ -2,7 +2,8 @@
 
 An image is written as a ``.part`` file, synced, renamed, and its folder synced; then the ledger
 records it, and only then may the sender get a success. A file is removed after the ledger has
-recorded that it is not needed any more. `Spool.recover` removes what a crash left behind.
+recorded that it is not needed any more. `Spool.recover` removes what a crash left behind; files
+that the ledger does not know are moved to quarantine, since it may be an older copy.
 """
 
 from __future__ import annotations
@@ -13,14 +14,14 @@ import hashlib
 import os
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from plainfilm._files import explain_oserror
+from plainfilm._files import explain_oserror, reason_of
 from plainfilm.errors import StorageError
 from plainfilm.pacs.ledger import Ledger
-from plainfilm.pacs.state_folder import check_platform
+from plainfilm.pacs.state_folder import FOLDERS, check_folder, check_platform
 
 __all__ = ["GIBI", "Recovery", "Spool", "data_set_of", "store_image"]
 
@@ -28,6 +29,8 @@ Buffer = bytes | bytearray | memoryview
 
 GIBI = 1 << 30
 _LOCKS = 64
+_NO_FILE = {errno.ENOENT, errno.EISDIR, errno.ELOOP, errno.ENXIO, errno.EINVAL}
+"""What is missing, or a folder, link, socket or pipe in the place of a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,9 @@ class Recovery:
     Attributes
     ----------
     removed
-        Files that were not complete, not acknowledged, or not needed any more.
+        Files that were not complete or are not needed any more.
+    unknown
+        Files that are not in the ledger, now in quarantine: not acknowledged, or of a later ledger.
     lost_images
         Images that were acknowledged, but are missing or damaged, or whose result is missing. They
         are answered if they are sent again.
@@ -46,6 +51,7 @@ class Recovery:
     """
 
     removed: int = 0
+    unknown: int = 0
     lost_images: int = 0
     lost_results: int = 0
 
@@ -74,11 +80,15 @@ class Spool:
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
         self._folders: list[int] = []
         try:
-            for name in ("spool", "outbox", "quarantine"):
+            for name in FOLDERS:
+                check_folder(folder / name)
                 self._folders.append(os.open(folder / name, flags))
+        except StorageError:
+            self.close()
+            raise
         except OSError as error:
             self.close()
-            raise explain_oserror(error, folder) from error
+            raise explain_oserror(error, folder / name) from error
         self._images, self._results, self._quarantine = self._folders
 
     def close(self) -> None:
@@ -137,10 +147,7 @@ class Spool:
 
     def quarantine(self, key: str) -> None:
         """Move an image that cannot be decoded; call it before `Ledger.finish`."""
-        name = _name(key)
-        with contextlib.suppress(FileNotFoundError):  # moved before
-            os.rename(name, name, src_dir_fd=self._images, dst_dir_fd=self._quarantine)
-            os.fsync(self._quarantine)
+        self._set_aside(self._images, _name(key))
 
     def quarantined(self) -> Iterator[os.stat_result]:
         """Yield the details of the files in quarantine."""
@@ -158,7 +165,7 @@ class Spool:
         for name in set(_names(self._quarantine)) - waiting:
             with contextlib.suppress(FileNotFoundError):
                 found = os.stat(name, dir_fd=self._quarantine, follow_symlinks=False)
-                if found.st_ctime < before and not stat.S_ISDIR(found.st_mode):
+                if found.st_ctime < before:
                     os.unlink(name, dir_fd=self._quarantine)
                     count += 1
         return count
@@ -175,43 +182,56 @@ class Spool:
         """
         ledger.check()
         try:
-            removed, lost = self._recover_images(ledger)
-            more, lost_too, lost_results = self._recover_results(ledger)
+            waiting, needed = ledger.waiting_images(), ledger.needed_results()
+            images = self._clear(self._images, waiting, ledger.has_image)
+            results = self._clear(self._results, needed, ledger.has_result)
+            lost = self._lost_images(waiting)
+            if lost:
+                ledger.finish(dict.fromkeys(lost, "lost"), [], [])
+            missing = needed - {name.removesuffix(".dcm") for name in _names(self._results)}
+            affected = ledger.lose_results(missing) if missing else 0
         except OSError as error:
-            raise explain_oserror(error, self.folder) from error
-        return Recovery(removed + more, lost + lost_too, lost_results)
+            path = next(self.folder.glob(f"*/{error.filename}"), self.folder)
+            problem, remedy = f"{path} cannot be used", "check the disk and the owner of the file"
+            raise StorageError(problem, received=reason_of(error), remedy=remedy) from error
+        return Recovery(
+            images[0] + results[0], images[1] + results[1], len(lost) + affected, len(missing)
+        )
 
-    def _recover_images(self, ledger: Ledger) -> tuple[int, int]:
-        """Return how many files were removed and how many images are lost."""
-        waiting = ledger.waiting_images()
-        removed = 0
-        for name in _names(self._images):
-            if name.removesuffix(".dcm") not in waiting or not name.endswith(".dcm"):
-                _remove(self._images, name)
-                removed += 1
-        lost = {}
+    def _clear(
+        self, folder: int, needed: Collection[str], is_known: Callable[[str], bool]
+    ) -> tuple[int, int]:
+        """Return how many files, not needed or incomplete, were removed, and how many set aside."""
+        counts = [0, 0]
+        for name in _names(folder):
+            key, _, kind = name.partition(".")
+            if kind == "dcm" and key in needed:
+                continue
+            unknown = not (name.endswith(".part") or (kind == "dcm" and is_known(key)))
+            (self._set_aside if unknown else _remove)(folder, name)
+            counts[unknown] += 1
+        return counts[0], counts[1]
+
+    def _set_aside(self, folder: int, name: str) -> None:
+        """Move a file to quarantine, unless it was moved before."""
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(name, name, src_dir_fd=folder, dst_dir_fd=self._quarantine)
+            os.fsync(self._quarantine)
+
+    def _lost_images(self, waiting: Mapping[str, str]) -> list[str]:
+        """Return the images that are missing or damaged; the latter are moved to quarantine."""
+        lost = []
         for key, sha256 in waiting.items():
             try:
                 whole = hashlib.sha256(data_set_of(self.read_image(key))).hexdigest() == sha256
-            except FileNotFoundError:
+            except OSError as error:
+                if error.errno not in _NO_FILE:
+                    raise
                 whole = False
             if not whole:
                 self.quarantine(key)
-                lost[key] = "lost"
-        if lost:
-            ledger.finish(lost, [], [])
-        return removed, len(lost)
-
-    def _recover_results(self, ledger: Ledger) -> tuple[int, int, int]:
-        """Return how many files were removed, and how many images and results are lost."""
-        needed = ledger.needed_results()
-        found = set(_names(self._results))
-        names = {_name(key): key for key in needed}
-        for name in found - names.keys():
-            _remove(self._results, name)
-        missing = [names[name] for name in names.keys() - found]
-        images = ledger.lose_results(missing) if missing else 0
-        return len(found - names.keys()), images, len(missing)
+                lost.append(key)
+        return lost
 
     def _write(
         self, folder: int, key: str, parts: tuple[Buffer, ...], reserve: int | None = None
@@ -278,9 +298,9 @@ def _name(key: str) -> str:
 
 
 def _names(folder: int) -> list[str]:
-    """Return the names of the files in a folder."""
+    """Return the names of the files in a folder, without folders such as lost+found."""
     with os.scandir(folder) as entries:
-        return [entry.name for entry in entries]
+        return [entry.name for entry in entries if not entry.is_dir(follow_symlinks=False)]
 
 
 def _read(folder: int, key: str) -> bytes:
@@ -289,7 +309,7 @@ def _read(folder: int, key: str) -> bytes:
     descriptor = os.open(_name(key), flags, dir_fd=folder)
     with open(descriptor, "rb", buffering=0) as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "not a regular file")
+            raise OSError(errno.EINVAL, "not a regular file", _name(key))
         return file.read()
 
 

@@ -16,7 +16,15 @@ from pathlib import Path
 from plainfilm._files import explain_oserror
 from plainfilm.errors import StorageError, UsageError
 
-__all__ = ["FOLDERS", "LEDGER", "StateLock", "check_platform", "service_process"]
+__all__ = [
+    "FOLDERS",
+    "LEDGER",
+    "StateLock",
+    "check_folder",
+    "check_platform",
+    "check_regular",
+    "service_process",
+]
 
 LEDGER = "ledger.db"
 FOLDERS = ("spool", "outbox", "quarantine")
@@ -52,6 +60,7 @@ class StateLock:
         check_platform()
         try:
             _make_private(folder)
+            check_regular(folder / _LOCK, "remove it")
             flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
             self.descriptor = os.open(folder / _LOCK, flags, 0o600)
         except OSError as error:
@@ -106,9 +115,24 @@ def check_platform() -> None:
         )
 
 
+def check_regular(path: Path, remedy: str) -> None:
+    """Refuse a link, folder or device in the place of a file."""
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISREG(path.lstat().st_mode):
+            raise StorageError(f"{path} is not a regular file", remedy=remedy)
+
+
+def check_folder(path: Path) -> None:
+    """Refuse a link or file in the place of a folder."""
+    if not stat.S_ISDIR(path.lstat().st_mode):
+        remedy = "put the folder itself in its place, with its files"
+        raise StorageError(f"{path} is not a folder", remedy=remedy)
+
+
 def service_process(folder: Path) -> int | None:
     """Return the number of the process of a running service; 0 if unknown, None if none runs."""
     check_platform()
+    check_regular(folder / _LOCK, "remove it")
     try:
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
         descriptor = os.open(folder / _LOCK, flags)
@@ -154,7 +178,7 @@ def _make_private(folder: Path) -> None:
     """Create a folder and those in it, or give an earlier state folder its mode again."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     names = {entry.name for entry in os.scandir(folder)}
-    if names and LEDGER not in names and names - {_LOCK, *FOLDERS}:
+    if names and LEDGER not in names and names - {_LOCK, "lost+found", *FOLDERS}:
         raise UsageError(
             f"{folder} holds other files",
             received=", ".join(sorted(names)[:5]),
@@ -163,9 +187,9 @@ def _make_private(folder: Path) -> None:
     folder.chmod(0o700)
     for name in FOLDERS:
         path = folder / name
-        path.mkdir(mode=0o700, exist_ok=True)
-        if not stat.S_ISDIR(path.lstat().st_mode):
-            raise StorageError(f"{path} is not a folder", remedy="remove it")
+        with contextlib.suppress(FileExistsError):
+            path.mkdir(mode=0o700)
+        check_folder(path)
         path.chmod(0o700)
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
