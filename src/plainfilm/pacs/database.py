@@ -114,6 +114,8 @@ class Database:
         """Open the file of a state folder, also while a service uses it; create nothing."""
         try:
             path.stat()
+            if os.statvfs(path).f_flag & os.ST_RDONLY:  # SQLite writes -shm also to read
+                raise OSError(errno.EROFS, os.strerror(errno.EROFS))
             if not os.access(path, os.R_OK | os.W_OK):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         except (FileNotFoundError, NotADirectoryError) as error:
@@ -123,11 +125,11 @@ class Database:
                 remedy="give the folder that listen or dicomweb got as --state",
             ) from error
         except OSError as error:
-            raise StorageError(
-                f"{path} cannot be used",
-                received=reason_of(error),
-                remedy="run the command as the user that runs the service",
-            ) from error
+            remedy = "run the command as the user that runs the service"
+            if error.errno == errno.EROFS:
+                remedy = "mount the file system so that it can be written, or use a copy"
+            problem = f"{path} cannot be used"
+            raise StorageError(problem, received=reason_of(error), remedy=remedy) from error
         return cls._connect(path, "rw" if write else "ro", time.time)
 
     @classmethod
@@ -218,7 +220,7 @@ def _check_unused(path: Path) -> None:
     if found:
         raise StorageError(
             f"{path} is missing or empty, but there are files in {' and '.join(found)}",
-            remedy=f"restore it with the -wal beside it; or {_NEW_FOLDER}",
+            remedy=f"restore it together with its -wal; or {_NEW_FOLDER}",
         )
 
 
