@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import struct
+import threading
 import time
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -189,11 +191,47 @@ def test_one_address_never_has_everything() -> None:
     assert budget.connect("b")
     assert budget.connections == 3
 
-    late = time.monotonic()
-    assert budget.take("a", 100, late)
-    assert not budget.take("a", 1, late)
-    assert budget.take("b", 50, late)
-    assert not budget.take("b", 1, late)
-    budget.give_back("a", 100)
-    assert budget.take("b", 50, late)
-    assert budget.bytes == 100
+
+def test_an_address_leaves_as_much_memory_as_it_takes() -> None:
+    budget = Budget(NetworkLimits(message=100, all_messages=150, turn_seconds=0))
+    taken: Counter[str] = Counter()
+
+    def take(message: str, count: int) -> bool:
+        found = budget.take(message, message[0], taken[message], count, lambda: False)
+        taken[message] += count if found else 0
+        return found
+
+    assert take("a1", 15) and take("a2", 10)
+    assert take("a1", 50)  # in the reserved room, and its other bytes too
+    assert take("a2", 15) and not take("a2", 1) and not take("a3", 1)
+    assert take("b1", 12) and not take("b1", 1)
+    assert take("c1", 6)
+    assert take("a1", 35)
+    assert not budget.is_blocking("a1")  # no other message waits
+    for message in ("a1", "a2", "b1", "c1"):
+        budget.give_back(message, message[0], taken.pop(message))
+    assert not any(budget._bytes.values()) and budget._large is None
+    assert take("a1", 25) and take("b1", 12) and not budget._waiting
+
+
+def test_addresses_take_turns_in_the_reserved_room() -> None:
+    budget = Budget(NetworkLimits(message=100, all_messages=100, turn_seconds=0))
+    order: list[str] = []
+
+    def send(message: str) -> None:
+        assert budget.take(message, message[0], 0, 100, lambda: True)
+        order.append(message)
+        while message == "a1" and len(budget._waiting) < 3:
+            time.sleep(0.001)
+        assert budget.is_blocking(message) == (len(order) < 4)
+        budget.give_back(message, message[0], 100)
+
+    threads = []
+    for number, message in enumerate(("a1", "a2", "b1", "c1")):
+        threads.append(threading.Thread(target=send, args=(message,)))
+        threads[-1].start()
+        while len(order) + len(budget._waiting) <= number:
+            time.sleep(0.001)
+    for thread in threads:
+        thread.join(5)
+    assert order == ["a1", "b1", "c1", "a2"]

@@ -8,6 +8,7 @@ import resource
 import signal
 import socket
 import struct
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -63,6 +64,7 @@ QUICK = NetworkLimits(
     handshake_seconds=0.5,
     idle_seconds=0.9,
     message_seconds=3,
+    turn_seconds=1,
     stop_seconds=3,
     message=4 * MIB,
     all_messages=6 * MIB,
@@ -365,6 +367,7 @@ def test_hostile_messages_end_their_association_alone(receiver: Running, name: s
 def requests() -> dict[str, bytes]:
     """Return what a hostile peer sends instead of a request for an association."""
     contexts = [(n % 256, CR, [IMPLICIT]) for n in range(1000)]
+    named = associate_request(calling="CALLING")
     return {
         "declared length": pdu(ASSOCIATE, b"x", 0x7FFFFFFF),
         "unfinished": pdu(ASSOCIATE, b"x" * 10, 5000),
@@ -372,6 +375,7 @@ def requests() -> dict[str, bytes]:
         "data": pdu(DATA, bytes(8)),
         "cut off": associate_request()[:-5],
         "many contexts": associate_request(contexts=contexts),
+        "no title": named.replace(b"CALLING", b"       "),
         "HTTP": b"GET / HTTP/1.1\r\n\r\n",
         "silence": b"",
     }
@@ -386,6 +390,14 @@ def test_hostile_requests_for_an_association(receiver: Running, name: str) -> No
             while wire.receive()[0]:
                 pass
     assert receiver.quiet() == 0
+
+
+def test_requests_that_cannot_be_read_hold_no_connection(tmp_path: Path) -> None:
+    with running(tmp_path / "state", limits=NetworkLimits()) as receiver:
+        for name in ("no title", "empty", "cut off"):
+            with Wire(receiver.port) as wire:
+                wire.send(requests()[name])
+        assert receiver.quiet(2) == 0
 
 
 def test_mutated_messages_leave_nothing(receiver: Running) -> None:
@@ -423,6 +435,44 @@ def test_messages_of_one_address_leave_room_for_others(receiver: Running) -> Non
             assert wire.associate() == ACCEPT
             wire.send(store("2.25.88"))
             assert wire.status() == 0
+
+
+def test_large_images_come_one_after_the_other(receiver: Running) -> None:
+    """Four at once from one address are more than the memory has room for; none is cut off."""
+    begin = message(value(IMAGE, COMMAND | LAST, command()))
+    piece, end = message(value(IMAGE, 0, bytes(100_000))), message(value(IMAGE, LAST, b"ab"))
+    statuses: list[int] = []
+
+    def send() -> None:
+        with associated(receiver) as wire:
+            wire.send(begin + piece * 35 + end)
+            statuses.append(wire.status())
+
+    assert receiver.quiet() == 0
+    before = receiver.process.counts["refused_memory"]
+    threads = [threading.Thread(target=send) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert statuses == [0xC000] * 4  # zeros are no data set, but they all came
+    assert receiver.process.counts["refused_memory"] == before
+
+
+def test_a_peer_that_leaves_while_it_waits_for_memory_is_counted(receiver: Running) -> None:
+    assert receiver.quiet() == 0
+    before = receiver.process.counts["refused_memory"]
+    with contextlib.ExitStack() as stack:
+        for source in ("127.0.0.1", OTHER):
+            wire = stack.enter_context(Wire(receiver.port, source=source))
+            assert wire.associate() == ACCEPT
+            wire.send(message(value(IMAGE, COMMAND | LAST, command())))
+            with contextlib.suppress(TimeoutError):
+                wire.socket.settimeout(0.3)
+                wire.send(message(value(IMAGE, 0, bytes(100_000))) * 30)
+        assert echo(receiver.port, source="127.0.0.3", seconds=1)
+        wire.socket.close()
+        assert receiver.counted("refused_memory", before + 1, 1) == before + 1
 
 
 def test_messages_that_were_too_long_leave_no_memory(receiver: Running) -> None:
@@ -577,6 +627,7 @@ def test_the_private_parts_of_pynetdicom_that_are_replaced() -> None:
     assert StateMachine(None).current_state == "Sta1"  # type: ignore[arg-type]
     assoc = Association(AE("X"), "acceptor")
     assert assoc.dul.socket is None
+    assoc.dul._idle_timer.restart()
     ours, theirs = socket.socketpair()
     with ours, theirs:
         assoc.set_socket(AssociationSocket(assoc, client_socket=ours))

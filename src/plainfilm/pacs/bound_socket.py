@@ -6,8 +6,10 @@ The state of pynetdicom's protocol machine is read from an attribute that is not
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import time
+from collections.abc import Callable
 from struct import Struct
 
 from pynetdicom.association import Association
@@ -22,21 +24,28 @@ _HEAD = Struct(">BxL")  # of a PDU: type, length
 _ASSOCIATE, _P_DATA, _LAST_TYPE = 1, 4, 7
 _SHORT_PDU = 64  # bytes; a release or abort has 4
 _ESTABLISHED = "Sta6"
+_CLOSED = getattr(select, "POLLRDHUP", 0)  # the peer has; other ends are always reported
 
 
 class BoundSocket(AssociationSocket):  # type: ignore[misc]
     """The socket of an association. It reads no more and waits no longer than the limits allow."""
 
     def __init__(
-        self, assoc: Association, client: socket.socket, limits: NetworkLimits, budget: Budget
+        self,
+        assoc: Association,
+        client: socket.socket,
+        limits: NetworkLimits,
+        budget: Budget,
+        count: Callable[[str], None],
     ) -> None:
         super().__init__(assoc, client_socket=client)
-        self._limits, self._budget = limits, budget
+        self._limits, self._budget, self._count = limits, budget, count
         self._address = plain_address(assoc.requestor.address_info.address)
         self._check = MessageCheck(limits.message)
         self._kind: int | None = None  # of the PDU whose body is read next
-        self._due = self._began = 0.0
-        self._taken = 0  # bytes of the current message
+        self._due = 0.0
+        self._began: float | None = None  # when the current message began
+        self._taken = 0  # its bytes
         client.settimeout(limits.pdu_seconds)
 
     @property
@@ -47,17 +56,20 @@ class BoundSocket(AssociationSocket):  # type: ignore[misc]
     @property
     def is_receiving(self) -> bool:
         """Whether a message has begun that has no response yet."""
-        return bool(self._taken)
+        return self._began is not None
 
     @property
     def is_late(self) -> bool:
         """Whether a message has begun too long ago."""
-        return self.is_receiving and time.monotonic() - self._began > self._limits.message_seconds
+        began = self._began
+        return self._budget.is_blocking(self) or (
+            began is not None and time.monotonic() - began > self._limits.message_seconds
+        )
 
     def answered(self) -> None:
         """Forget the message, which is no longer in memory."""
-        self._budget.give_back(self._address, self._taken)
-        self._taken = 0
+        self._budget.give_back(self, self._address, self._taken)
+        self._began, self._taken = None, 0
         self._check.reset()
 
     def recv(self, nr_bytes: int) -> bytearray:
@@ -68,7 +80,7 @@ class BoundSocket(AssociationSocket):  # type: ignore[misc]
             kind, self._kind = self._kind, None
             return self._read_body(kind, nr_bytes)
         except (OSError, ProtocolError):
-            self._wake()
+            self.wake()
             raise
 
     def _read_head(self, count: int) -> bytearray:
@@ -76,7 +88,7 @@ class BoundSocket(AssociationSocket):  # type: ignore[misc]
         self._due = time.monotonic() + self._limits.pdu_seconds
         head = self._exactly(count)
         if len(head) < _HEAD.size:
-            self._wake()
+            self.wake()
             return head
         kind, length = _HEAD.unpack(head)
         if length > self._longest(kind):
@@ -98,15 +110,27 @@ class BoundSocket(AssociationSocket):  # type: ignore[misc]
             return self._exactly(count)
         if self._taken + count > self._limits.message:
             raise ProtocolError("a message that is too long")
-        if not self._budget.take(self._address, count, self._due):
+        now = time.monotonic()
+        if self._began is None:
+            self._began = now
+        if not self._budget.take(self, self._address, self._taken, count, self._waits):
+            self._count("refused_memory")
             raise TimeoutError
-        if not self._taken:
-            self._began = time.monotonic()
+        self._due += time.monotonic() - now
         self._taken += count
         body = self._exactly(count)
         if len(body) == count:
             self._check.feed(body)
         return body
+
+    def _waits(self) -> bool:
+        """Return whether the peer still waits until there is memory; that is no idle time."""
+        if self.socket is None:
+            return False
+        self.assoc.dul._idle_timer.restart()
+        found = select.poll()
+        found.register(self.socket, _CLOSED)
+        return not found.poll(0)
 
     def _exactly(self, count: int) -> bytearray:
         """Read a number of bytes; fewer only if the peer has closed the connection."""
@@ -135,7 +159,7 @@ class BoundSocket(AssociationSocket):  # type: ignore[misc]
         except (OSError, ValueError):
             self.event_queue.put("Evt17")
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
         """End the wait for an association request, which would otherwise reach its timeout."""
         if not self.assoc.is_established:
             self.assoc.dul.to_user_queue.put(None)

@@ -23,6 +23,7 @@ from plainfilm.pacs.settings import NetworkLimits, Peer, plain_address
 
 _TITLE_REJECTED, _CALLED_REJECTED = (1, 1, 3), (1, 1, 7)  # PS3.8, 9.3.4
 _WATCH_SECONDS = 0.25
+_ENDED = "Sta13"  # the peer has to close the connection
 
 
 class GuardedHandler(RequestHandler):  # type: ignore[misc]
@@ -56,6 +57,8 @@ class GuardedHandler(RequestHandler):  # type: ignore[misc]
         """Wait until both threads of the association have ended, or end them."""
         while assoc.is_alive():
             assoc.join(_WATCH_SECONDS)
+            if assoc.dul.state_machine.current_state == _ENDED:
+                bound.wake()
             if bound.is_late or (self.server.is_stopping and not bound.is_receiving):
                 bound.disconnect()
         assoc.dul.kill_dul()
@@ -71,7 +74,9 @@ class GuardedHandler(RequestHandler):  # type: ignore[misc]
         assoc = super()._create_association()
         assoc.dul.socket = None
         assoc.dul.event_queue.queue.clear()  # what the replaced socket put there
-        assoc.set_socket(BoundSocket(assoc, self.request, self.server.limits, self.server.budget))
+        server = self.server
+        bound = BoundSocket(assoc, self.request, server.limits, server.budget, server.count)
+        assoc.set_socket(bound)
         return assoc
 
 

@@ -13,6 +13,8 @@ REMEDIES = {
     "gives for its address",
     "refused_tls": "the sender must use TLS and a certificate of the authority of --tls-ca",
     "refused_limit": "the sender opens too many connections at once; set a lower number there",
+    "refused_memory": "several senders sent large images at once, too slowly; set a lower number "
+    "of connections there",
     "no_resources": "free space on the disk of --state; the sender keeps the image",
     "mismatched": "the UIDs of the command and of the data set differ; correct the sender",
     "unsupported": "send CR and DX images only, or add --secondary-capture",

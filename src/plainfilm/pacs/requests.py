@@ -139,6 +139,9 @@ class Receiver:
 
     def commit(self, event: evt.Event) -> tuple[int, Dataset | None]:
         """Record which results the archive has committed to store."""
+        if event.context.abstract_syntax != StorageCommitmentPushModel:
+            self._count("unreadable")  # it may be deflated, and is never decoded
+            return PROCESSING_FAILURE, None
         try:
             information = event.event_information
             transaction = str(information.TransactionUID)

@@ -86,13 +86,16 @@ class NetworkLimits:
     first_pdu
         Bytes of a PDU before the association is established.
     message
-        Bytes of one image, and of all messages that one address may be sending.
+        Bytes of one image.
     all_messages
-        Bytes of all messages that are being received.
+        Bytes of all messages that are being received. Those of one image are reserved for a large
+        one; the others share the rest.
     pdu_seconds, handshake_seconds, idle_seconds
         Deadlines: of each PDU received or sent, of the TLS handshake, and between two PDUs.
     message_seconds
         Deadline of a message, from its first byte to its response.
+    turn_seconds
+        Deadline of a large message that others wait for.
     stop_seconds
         Time that running associations have to end when the service stops.
     memory
@@ -110,6 +113,7 @@ class NetworkLimits:
     handshake_seconds: float = 5.0
     idle_seconds: float = 30.0
     message_seconds: float = 300.0
+    turn_seconds: float = 60.0
     stop_seconds: float = 10.0
     memory: int = 512 * MIB
 
