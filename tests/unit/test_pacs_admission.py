@@ -8,12 +8,18 @@ import pytest
 
 pytest.importorskip("pydicom")
 
+from pydicom.dataset import Dataset
+
 from pacs_files import CR, DX_FOR_PROCESSING, SECONDARY_CAPTURE, chest, odd_chests, to_bytes
 from plainfilm.bundle.rejection import REJECTIONS
 from plainfilm.inference.codes import IMAGE_CODES
 from plainfilm.pacs.admission import REFUSALS, refusal, refuse, refuse_prediction
 from plainfilm.pacs.header import read_header
 from plainfilm.prediction import Prediction
+
+LATERAL = Dataset()
+LATERAL.CodeValue, LATERAL.CodingSchemeDesignator = "399067008", "SCT"
+LATERAL.CodeMeaning = "lateral projection"
 
 
 def code(data: bytes, *, secondary_capture: bool = False) -> str | None:
@@ -51,6 +57,7 @@ def test_only_single_frontal_chest_radiographs_for_presentation_are_admitted(
         ({"ViewPosition": "LAT"}, "not-frontal"),
         ({"ViewPosition": "RAO"}, "not-frontal"),
         ({"ViewPosition": "OBLIQUE"}, "not-frontal"),
+        ({"ViewPosition": None, "ViewCodeSequence": [LATERAL]}, "not-frontal"),
         ({"ViewPosition": None, "PatientOrientation": ["A", "F"]}, "not-frontal"),
         ({"ViewPosition": None, "PatientOrientation": ["R", "FA"]}, None),
         ({"ViewPosition": "PA", "PatientOrientation": ["A", "F"]}, None),

@@ -244,12 +244,13 @@ def test_each_label_has_a_group() -> None:
         {f"{LABELS[0]}/balanced": "positive", f"{LABELS[1]}/balanced": "negative"},
     )
     found = report(answered(prediction), model=MANY)
-    long = LABELS[2][:64].strip()
+    long = LABELS[2].encode()[:64].decode("utf-8", "ignore")
     assert states(found) == [
         ("Thickening of pleura", "Present", 0.7),
         ("No Finding", "Absent", 0.2),
         (long, "Undetermined", 1.0),
     ]
+    assert groups(found)[2].tracking_identifier == LABELS[2].strip()
     (scheme,) = parsed(found).CodingSchemeIdentificationSequence
     assert scheme.CodingSchemeDesignator == "99PLAINFILM"
 
@@ -306,13 +307,15 @@ def test_patients_and_many_images_have_reports_of_their_own() -> None:
     assert first == second != other
 
 
-def test_patients_without_id_in_one_study_share_no_report_and_no_series() -> None:
+@pytest.mark.parametrize("number", ["", "P1", "P" * 65])
+def test_patients_with_one_id_in_one_study_share_no_report_and_no_series(number: str) -> None:
     images = [
-        answered(predicted(), PatientID="", PatientName=name, SOPInstanceUID=f"1.2.{n}")
+        answered(predicted(), PatientID=number, PatientName=name, SOPInstanceUID=f"1.2.{n}")
         for n, name in enumerate(("A^A", "B^B"))
     ]
     found = make_reports(BINARY, images, CODES, NOW)
     assert [str(parsed(one).PatientName) for one in found] == ["A^A", "B^B"]
+    assert len({parsed(one).InstanceNumber for one in found}) == 2
     pictured = [replace(one, picture=np.zeros((8, 8), np.uint8)) for one in images]
     series = {
         dcmread(DicomBytesIO(make_capture(BINARY, one).data)).SeriesInstanceUID for one in pictured

@@ -60,7 +60,7 @@ def service_settings(args: argparse.Namespace, **more: Any) -> ServiceSettings:
         bundle=args.bundle,
         state=args.state,
         title=check_title(args.aet),
-        destinations=tuple(map(parse_destination, dict.fromkeys(args.to))),
+        destinations=tuple(dict.fromkeys(map(parse_destination, args.to))),
         tls=tls_files(args),
         plain=args.plain,
         credentials=args.credentials,

@@ -258,7 +258,7 @@ class Answering:
         named = [answer.image for answer in answers if answer.image is not None]
         pictured = [image for image in named if image.picture is not None]
         results = make_reports(model, named, self._codes)
-        results += [make_capture(model, one, n) for n, one in enumerate(pictured, 1)]
+        results += [make_capture(model, one) for one in pictured]
         keys = [uid_key(result.uid) for result in results]
         try:
             for key, result in zip(keys, results, strict=True):

@@ -34,6 +34,7 @@ from plainfilm.pacs.results import (
     Model,
     Result,
     derived_uid,
+    instance_number,
     subject_of,
 )
 from plainfilm.pixels.prepare import Box
@@ -53,13 +54,12 @@ _PIXEL_DATA = b"\xe0\x7f\x10\x00OB\0\0"  # tag (7FE0,0010) and VR, in explicit l
 _SCALE = (120, 14)  # width and height of the scale of colours
 
 
-def make_capture(model: Model, image: AnsweredImage, number: int = 1) -> Result:
+def make_capture(model: Model, image: AnsweredImage) -> Result:
     """Return the capture of an image that has a prediction and a picture.
 
-    The same image and model always give the same file, to the byte. ``number`` is the number of the
-    instance in the series of captures of its study.
+    The same image and model always give the same file, to the byte.
     """
-    dataset = _describe(model, image, number)
+    dataset = _describe(model, image)
     pixels = draw_capture(model, image)
     if not _has_colours(model, image):
         pixels = np.ascontiguousarray(pixels[..., 0])
@@ -187,14 +187,15 @@ def _describe_pixels(made: Dataset, pixels: NDArray[np.uint8]) -> None:
     made.BitsAllocated, made.BitsStored, made.HighBit = 8, 8, 7
 
 
-def _describe(model: Model, image: AnsweredImage, number: int) -> Dataset:
+def _describe(model: Model, image: AnsweredImage) -> Dataset:
     """Return the data set without its pixels."""
     header = image.header
     made = copy.deepcopy(header.evidence)  # an assignment would change elements that are shared
     made.SOPClassUID = SecondaryCaptureImageStorage
     made.SOPInstanceUID = derived_uid("capture", header.sop_uid, image.sha256, model.bundle_id)
     made.SeriesInstanceUID = derived_uid("captures", *subject_of(image), model.bundle_id)
-    made.SeriesNumber, made.InstanceNumber = CAPTURE_SERIES, number
+    made.SeriesNumber = CAPTURE_SERIES
+    made.InstanceNumber = instance_number(made.SOPInstanceUID)
     made.SeriesDescription = "Heat map. Research only, not for diagnosis."
     # Other: an archive or a program that looks for radiographs must not find this one.
     made.Modality = "OT"

@@ -60,8 +60,12 @@ def read_codes(path: Path | None = None) -> CodeTable:
 
 
 def code_text(text: str, most: int = LONGEST_MEANING) -> str:
-    """Return text as DICOM allows it in a short value: without backslash, not longer than most."""
-    return text.replace("\\", "/")[:most].strip() or "?"
+    """Return text as DICOM allows it in a short value: without backslash, of at most some bytes.
+
+    DICOM limits the characters; some programs count the bytes of UTF-8 instead.
+    """
+    cut = text.replace("\\", "/").encode("utf-8", "replace")[:most]
+    return cut.decode("utf-8", "ignore").strip() or "?"
 
 
 def _private(label: str) -> Code:

@@ -90,7 +90,7 @@ def _group(
     uid = derived_uid(image.header.sop_uid, model.bundle_id, name, "tracking")
     parameters = (f"bundle {model.bundle_id}", *rules, code_text(model.origin, 200))
     group = [
-        items.text(_CONTEXT, _dcm("112039", "Tracking Identifier"), code_text(name)),
+        items.text(_CONTEXT, _dcm("112039", "Tracking Identifier"), code_text(name, 1024)),
         items.uid(_CONTEXT, _dcm("112040", "Tracking Unique Identifier"), uid),
         *answer,
         items.image(

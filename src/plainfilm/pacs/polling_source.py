@@ -33,13 +33,14 @@ _CAPTURED = frozenset({SecondaryCaptureImageStorage})
 
 def run_dicomweb(settings: ServiceSettings, options: PollOptions) -> int:
     """Poll an archive until SIGTERM or SIGINT, or once; return the exit status."""
-    source = parse_destination(options.url)
-    if not isinstance(source, WebDestination):
+    if options.url.partition("://")[0] not in ("http", "https"):
         raise UsageError(
             "images are fetched by DICOMweb only",
-            received=f"--from {source.name}",
+            received="--from without http:// or https://",
             remedy="write --from https://host/dicom-web; plainfilm listen receives by DICOM",
         )
+    source = parse_destination(options.url)
+    assert isinstance(source, WebDestination)
     if not (settings.plain or is_protected(source)):
         raise UsageError(
             "images would be fetched without encryption",

@@ -26,6 +26,7 @@ from plainfilm.pacs.results import (
     Model,
     Result,
     derived_uid,
+    instance_number,
     subject_of,
 )
 from plainfilm.pixels.dicom_file import QUIET_PYDICOM
@@ -118,7 +119,7 @@ def _add_header(
     report.Modality = "SR"
     report.SOPClassUID = Comprehensive3DSRStorage
     report.SOPInstanceUID = uid
-    report.InstanceNumber = "1"
+    report.InstanceNumber = instance_number(uid)
     report.SeriesInstanceUID = derived_uid(*subject_of(images[0]), model.bundle_id, "report series")
     report.SeriesNumber = str(REPORT_SERIES)
     report.SeriesDescription = DESCRIPTION

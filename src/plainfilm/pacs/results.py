@@ -29,6 +29,7 @@ __all__ = [
     "decimals",
     "derived_uid",
     "describe_origin",
+    "instance_number",
     "subject_of",
 ]
 
@@ -42,6 +43,10 @@ REPORT_SERIES, CAPTURE_SERIES = 9001, 9002
 State = Literal["present", "absent", "undetermined"]
 
 _MAIN_POINTS = ("balanced", "given")
+_SUBJECT = (
+    *("StudyInstanceUID", "PatientID", "IssuerOfPatientID"),
+    *("PatientName", "PatientBirthDate"),
+)
 _LONGEST_SET = 40  # characters of the name of a data set
 
 
@@ -217,13 +222,16 @@ class Result:
 
 
 def subject_of(image: AnsweredImage) -> tuple[str, ...]:
-    """Return what distinguishes studies and patients; some archives have no patient IDs."""
-    evidence = image.header.evidence
-    keywords = ("StudyInstanceUID", "PatientID", "IssuerOfPatientID")
-    subject = tuple(str(evidence[keyword].value) for keyword in keywords)
-    if evidence.PatientID:
-        return subject
-    return (*subject, str(evidence.PatientName), evidence.PatientBirthDate)
+    """Return what distinguishes studies and patients; the ID may be missing or not allowed."""
+    return tuple(str(image.header.evidence[keyword].value) for keyword in _SUBJECT)
+
+
+def instance_number(uid: str) -> str:
+    """Return the number of a result in its series, which other results hardly ever have.
+
+    It depends on the UID alone, since results of a study are made at different times.
+    """
+    return str(int(uid.removeprefix("2.25.")) % 999_999 + 1)
 
 
 def decimals(fewest: int, *values: float) -> int:

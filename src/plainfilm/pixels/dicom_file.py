@@ -40,7 +40,7 @@ from plainfilm.pixels.used_elements import element, numbers
 
 _BLOCK = 1 << 20
 _INFLATED_HEAD = 1 << 22  # bytes
-_LAST_GROUP = 0x28
+_LAST_GROUP = 0x54  # the code of the view
 _META_ELEMENTS = 1000  # there are about ten
 _KNOWN = frozenset(AllTransferSyntaxes)
 
@@ -86,7 +86,7 @@ def open_dicom(data: bytes, limits: Limits, frame: int) -> DicomFile:
 
 
 def read_selected(data: bytes, selection: Selection) -> Any:
-    """Read selected elements up to group 0028; of a deflated file, only the first megabytes.
+    """Read selected elements up to group 0054; of a deflated file, only the first megabytes.
 
     Time and memory are bounded, whatever the file contains. Libraries raise all kinds of errors
     for hostile bytes.
