@@ -92,7 +92,10 @@ def test_one_round_without_archive_fails(bundle: Path, tmp_path: Path, closed: s
     assert ("polling-interrupted", "no-connection") in events(text)
 
 
-def test_a_stop_ends_a_request_in_progress(bundle: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("once", "status"), [((), 0), (("--once",), 1)])
+def test_a_stop_ends_a_request_in_progress(
+    bundle: Path, tmp_path: Path, once: tuple[str, ...], status: int
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         accepted = threading.Event()
 
@@ -107,14 +110,14 @@ def test_a_stop_ends_a_request_in_progress(bundle: Path, tmp_path: Path) -> None
 
         threading.Thread(target=accept, daemon=True).start()
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        process = start(*words(bundle, tmp_path / "state", url, *TO))
+        process = start(*words(bundle, tmp_path / "state", url, *TO, *once))
         try:
             assert wait_for(accepted.is_set, 30)
             begun = time.monotonic()
         finally:
             process.send_signal(signal.SIGTERM)
             _, text = process.communicate(timeout=60)
-        assert process.returncode == 0
+        assert process.returncode == status
         assert time.monotonic() - begun < 10
         assert "polling-interrupted" not in text
 

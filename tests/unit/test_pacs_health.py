@@ -6,14 +6,18 @@ import asyncio
 import contextlib
 import json
 import socket
+import threading
 import time
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import pytest
 
 from plainfilm.errors import UsageError
 from plainfilm.pacs import health
+from plainfilm.pacs.monitoring import Monitoring
 
 Talk = Callable[[int], Awaitable[Any]]
 
@@ -79,6 +83,24 @@ def test_metrics_are_text_and_other_methods_are_refused() -> None:
     assert serve(lambda port: ask(port, request))[0] == b"HTTP/1.1 405 Method Not Allowed"
 
 
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1:9104", 200),
+        ("[::1]:9104", 200),
+        ("LOCALHOST", 200),
+        ("localhost.evil.example", 421),
+        ("evil.example:9104", 421),
+        ("", 421),
+        ("localhost\r\nHOST:evil.example", 421),
+    ],
+)
+def test_a_web_site_whose_name_leads_to_this_machine_reads_nothing(host: str, status: int) -> None:
+    request = get("/metrics").replace(b"localhost", host.encode())
+    line, body = serve(lambda port: ask(port, request))
+    assert line.startswith(b"HTTP/1.1 %d " % status) and (b"plainfilm_x" in body) == (status == 200)
+
+
 def test_slow_and_hostile_clients_are_closed_and_others_are_answered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -104,6 +126,31 @@ def test_slow_and_hostile_clients_are_closed_and_others_are_answered(
 
     closed, seconds, after = serve(talk)
     assert not any(closed) and seconds < 0.25 and after == b"HTTP/1.1 200 OK"
+
+
+def test_a_ledger_that_hangs_takes_one_thread() -> None:
+    calls, end = [], threading.Event()
+
+    def has_room() -> bool:
+        calls.append(1)
+        return end.wait(5)
+
+    ready = SimpleNamespace(not_ready=None)
+    monitoring = Monitoring.__new__(Monitoring)
+    monitoring._engine = monitoring._source = ready  # type: ignore[assignment]
+    monitoring._ledger = SimpleNamespace(begin=lambda keys: None)  # type: ignore[assignment]
+    monitoring._spool = SimpleNamespace(has_room=has_room)  # type: ignore[assignment]
+    monitoring._calls = {}
+
+    async def run() -> list[str | None]:
+        codes = await asyncio.gather(*(monitoring.not_ready() for _ in range(5)))
+        codes.append(await monitoring.not_ready())
+        end.set()
+        return [*codes, await monitoring.not_ready()]
+
+    with mock.patch("plainfilm.pacs.monitoring._SECONDS", 0.1):
+        assert asyncio.run(run()) == ["disk-slow"] * 6 + [None]
+    assert len(calls) == 1
 
 
 def test_a_port_in_use_is_an_error_with_a_remedy() -> None:

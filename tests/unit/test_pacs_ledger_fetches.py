@@ -59,3 +59,18 @@ def test_a_clock_that_was_set_back_does_not_stop_fetches(ledger: Ledger, now: li
     ledger.fetch_failed("a", "timeout")
     now[0] -= 1e6
     assert ledger.to_fetch(["a"]) == ["a"]
+
+
+def test_a_round_is_over_when_what_waits_cannot_be_sent(ledger: Ledger, now: list[float]) -> None:
+    assert ledger.is_idle() and ledger.is_done()
+    ledger.add_image("a", "u", "0", "s")
+    assert not ledger.is_idle(["down"])
+    rows = [ResultRow(name, name, "report") for name in ("r1", "r2")]
+    ledger.finish({"a": "predicted"}, rows, ["down"])
+    assert not ledger.is_idle(["another"])
+    assert ledger.is_idle(["down"]) and not ledger.is_done()
+    for due in ledger.due_deliveries("down", now[0], 9):
+        ledger.delivered(due.id)
+    assert ledger.is_idle() and ledger.is_done()
+    ledger.fetch_failed("b", "http-500")
+    assert ledger.is_idle() and not ledger.is_done()

@@ -46,7 +46,7 @@ class FakeArchive:
         return uid
 
     def series(self, first: date, last: date) -> Iterator[FoundSeries]:
-        assert (last - first).days == 4
+        assert (last - first).days == 5
         if self.error is not None:
             raise self.error
         for series, files in self.files.items():

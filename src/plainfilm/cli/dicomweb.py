@@ -18,11 +18,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = options_of(parser.add_argument_group("about the archive"))
     words = "root of the DICOMweb service whose radiographs are fetched: https://HOST/dicom-web"
     add("--from URL", words, dest="source", required=True)
-    words = "days before today whose studies are searched for, by study date (default: 3)"
+    words = "days before today whose studies are searched for, by study date (default: 3; a day "
+    words += "more is searched, for other time zones)"
     add("--days N", words, type=_days, default=3)
     words = "seconds between two searches (default: 60)"
     add("--every SECONDS", words, type=_pause, default=60.0)
-    add("--once", "search once, send the results, and end")
+    add("--once", "search once, send the results, and end: with status 1 if anything failed")
 
 
 def run(args: argparse.Namespace) -> int:

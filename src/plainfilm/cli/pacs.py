@@ -35,7 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from plainfilm.errors import UsageError
+    from plainfilm._files import reason_of
+    from plainfilm.errors import StorageError, UsageError
 
     for option, given, action in (
         ("--json", args.json, "status"),
@@ -44,12 +45,19 @@ def run(args: argparse.Namespace) -> int:
     ):
         if given and args.action != action:
             raise UsageError(f"{option} is for {action}", received=f"{args.action} {option}")
-    if args.action == "status":
-        return _status(args.state, as_json=args.json)
-    if args.action == "retry":
-        return _retry(args.state)
-    days = _DAYS if args.older_than is None else args.older_than
-    return _purge(args.state, days, parked=args.parked)
+    try:
+        if args.action == "status":
+            return _status(args.state, as_json=args.json)
+        if args.action == "retry":
+            return _retry(args.state)
+        days = _DAYS if args.older_than is None else args.older_than
+        return _purge(args.state, days, parked=args.parked)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        problem, received = f"the state folder {args.state} cannot be used now", reason_of(error)
+        remedy = "try again: the disk failed or is full, or another program holds the ledger"
+        raise StorageError(problem, received=received, remedy=remedy) from error
 
 
 def _status(folder: Path, *, as_json: bool) -> int:

@@ -25,6 +25,7 @@ _BATCH = 16
 _MOST_REFUSALS = 3
 _MOST_FAILURES = 2
 _COMMIT_SECONDS = 3600.0
+_LOST_SECONDS = 0.02  # so that many missing files do not keep other writers from the ledger
 _LINGER = 1.0  # seconds that an association stays open without results
 _LOOK_SECONDS = 2.0  # another process may make deliveries due
 
@@ -47,6 +48,8 @@ class Courier:
 
     Attributes
     ----------
+    name
+        The destination.
     failures
         Failures in a row of the archive as a whole.
     woken
@@ -66,11 +69,16 @@ class Courier:
         committer: Committer | None = None,
     ) -> None:
         self.failures, self.woken = 0, threading.Event()
-        self._name, self._sender, self._ledger, self._spool = name, sender, ledger, spool
+        self.name, self._sender, self._ledger, self._spool = name, sender, ledger, spool
         self._report, self._committer = report, committer
         self._stop, self._backoff = stop, backoff
         self._refusals: Counter[int] = Counter()
         self._pause = 0.0
+
+    @property
+    def pauses(self) -> bool:
+        """Whether the destination as a whole waits after failures."""
+        return self._pause > 0
 
     def run(self) -> None:
         """Deliver until the end; an error of a disk or a library delays, and loses nothing."""
@@ -89,14 +97,14 @@ class Courier:
         """Send what is due, or wait until something is."""
         self.woken.clear()
         most = 1 if self.failures else _BATCH
-        if batch := self._ledger.due_deliveries(self._name, time.time(), most):
+        if batch := self._ledger.due_deliveries(self.name, time.time(), most):
             self._pause = 0.0
             self._deliver(batch)
             if self._pause:
                 self._sender.close()
                 self._stop.wait(self._pause)
             return
-        due = self._ledger.next_delivery(self._name)
+        due = self._ledger.next_delivery(self.name)
         wait = _LOOK_SECONDS if due is None else min(max(due - time.time(), 0.05), _LOOK_SECONDS)
         if not self.woken.wait(min(wait, _LINGER)):
             self._sender.close()
@@ -167,6 +175,7 @@ class Courier:
         elif outcome.status == "file-missing":
             self._ledger.lose_results([due.result])
             self._report.lost(due, outcome)
+            self._stop.wait(_LOST_SECONDS)
         elif outcome.verdict == "refused":
             self._refusals[due.id] += 1
             if self._refusals[due.id] < _MOST_REFUSALS and outcome.status != "file-damaged":

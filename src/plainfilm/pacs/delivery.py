@@ -126,6 +126,10 @@ class Delivery:
         """Return the numbers of the destinations whose latest attempt failed."""
         return tuple(number for number, one in enumerate(self._couriers, 1) if one.failures)
 
+    def pausing(self) -> list[str]:
+        """Return the names of the destinations that wait as a whole after failures."""
+        return [one.name for one in self._couriers if one.pauses]
+
     def run(self, stop: threading.Event) -> None:
         """Deliver until ``stop`` is set; what is being sent then may be sent again later."""
         threads = [

@@ -1,7 +1,8 @@
 """Health and metrics over HTTP, for the loopback only.
 
 ``/healthz`` answers while the process runs, ``/readyz`` has the status 503 and a code while the
-service should be looked at, ``/metrics`` is the text of Prometheus. A request has two seconds, and
+service should be looked at, ``/metrics`` is the text of Prometheus. A request for another host,
+as from a web site whose name leads to this machine, is refused. A request has two seconds, and
 16 connections are open at most: a slow client delays neither others nor the service.
 """
 
@@ -9,19 +10,23 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
 from collections.abc import Awaitable, Callable
 
 from plainfilm.errors import UsageError
+from plainfilm.inference.addresses import is_loopback
 
 _SECONDS = 2.0  # for a request, and for its answer
 _CONNECTIONS = 16
 _HEAD_BYTES = 8192
 _TEXT = "text/plain; version=0.0.4; charset=utf-8"
+_HOST = re.compile(rb"\r\nhost:[ \t]*(.*?)(?::\d*)?[ \t]*(?=\r\n)", re.IGNORECASE)
 _REASONS = {
     200: "OK",
     404: "Not Found",
     405: "Method Not Allowed",
+    421: "Misdirected Request",
     503: "Service Unavailable",
 }
 
@@ -86,7 +91,9 @@ class HealthServer:
     async def _answer(self, head: bytes) -> bytes:
         method, _, rest = head.partition(b"\r\n")[0].partition(b" ")
         status, kind, body = 405, "application/json", {"status": "method-not-allowed"}
-        if method in (b"GET", b"HEAD"):
+        if not all(is_loopback(host.decode("latin-1").lower()) for host in _HOST.findall(head)):
+            status, body = 421, {"status": "other-host"}
+        elif method in (b"GET", b"HEAD"):
             path = rest.partition(b" ")[0].partition(b"?")[0]
             if path == b"/metrics":
                 return _response(200, _TEXT, (await self._metrics()).encode(), method)

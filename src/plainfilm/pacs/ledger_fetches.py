@@ -101,21 +101,24 @@ class Fetches(Database):
         with self._writing() as rows:
             return rows.execute("DELETE FROM fetches WHERE state = 'given-up'").rowcount
 
-    def is_idle(self) -> bool:
-        """Return whether no image waits, and every delivery was tried."""
+    def is_idle(self, pausing: Collection[str] = ()) -> bool:
+        """Return whether no image waits, and every delivery to other destinations was tried."""
         with self._reading() as rows:
             (busy,) = rows.execute(
                 "SELECT EXISTS (SELECT 1 FROM images WHERE state = 'received') OR EXISTS "
                 "(SELECT 1 FROM deliveries INDEXED BY deliveries_due "
-                "WHERE state IN ('waiting', 'committing') AND state = 'waiting' AND attempts = 0)"
+                "WHERE state IN ('waiting', 'committing') AND state = 'waiting' AND attempts = 0 "
+                "AND destination NOT IN (SELECT value FROM json_each(?)))",
+                (json.dumps(list(pausing)),),
             ).fetchone()
         return not busy
 
     def is_done(self) -> bool:
-        """Return whether no image and no delivery waits."""
+        """Return whether no image and no delivery waits, and nothing could not be fetched."""
         with self._reading() as rows:
             (busy,) = rows.execute(
                 "SELECT EXISTS (SELECT 1 FROM images WHERE state = 'received') OR EXISTS "
-                "(SELECT 1 FROM deliveries WHERE state IN ('waiting', 'committing'))"
+                "(SELECT 1 FROM deliveries WHERE state IN ('waiting', 'committing')) OR EXISTS "
+                "(SELECT 1 FROM fetches)"
             ).fetchone()
         return not busy

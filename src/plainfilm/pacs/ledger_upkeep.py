@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -10,7 +11,7 @@ from plainfilm.pacs.ledger_deliveries import NEEDED, Deliveries, needed_of
 
 __all__ = ["DestinationSummary", "Purged", "Summary", "Upkeep"]
 
-_CHUNK = 5000  # rows of one transaction, so that a running service does not wait
+_CHUNK = 1000  # rows of one transaction, so that a running service does not wait
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +157,7 @@ class Upkeep(Deliveries):
         """Remove rows and the deliveries of results, some at a time; return the number of rows."""
         last, count = "", 0
         while True:
+            began = time.monotonic()
             with self._writing() as rows:
                 found = rows.execute(
                     f"SELECT key FROM {table} WHERE {condition} AND key > ? ORDER BY key LIMIT ?",
@@ -168,6 +170,7 @@ class Upkeep(Deliveries):
                 return count
             (last,) = found[-1]
             count += len(found)
+            time.sleep(time.monotonic() - began)  # others look for the end of a transaction rarely
 
 
 def _summary(rows: sqlite3.Connection) -> Summary:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
 from plainfilm.errors import StorageError
 from plainfilm.inference.engine import Engine
@@ -14,6 +15,8 @@ from plainfilm.pacs.image_source import ImageSource
 from plainfilm.pacs.ledger import Ledger
 from plainfilm.pacs.ledger_upkeep import DestinationSummary, Summary
 from plainfilm.pacs.spool import Spool
+
+T = TypeVar("T")
 
 _SECONDS = 1.5  # for the ledger and the disk, which may be slow
 _FRESH = 2.0  # seconds for which a summary is used again
@@ -41,6 +44,7 @@ class Monitoring:
         self._source, self._delivery, self._destinations = source, delivery, destinations
         # A connection of its own, so that counting delays no image.
         self._reader = Ledger.open_existing(ledger.path)
+        self._calls: dict[str, asyncio.Future[Any]] = {}
         self._summary: Summary | None = None
         self._free: int | None = None
         self._read_at = 0.0
@@ -69,10 +73,18 @@ class Monitoring:
         if (code := self._engine.not_ready or self._source.not_ready) is not None:
             return code
         try:
-            async with asyncio.timeout(_SECONDS):
-                return await asyncio.to_thread(self._check_disk)
+            return await self._in_time(self._check_disk)
         except TimeoutError:
             return "disk-slow"
+
+    async def _in_time(self, function: Callable[[], T]) -> T:
+        """Call a function in a thread; all requests wait for one call of it, which may hang."""
+        call = self._calls.get(function.__name__)
+        if call is None or call.done():
+            call = asyncio.ensure_future(asyncio.to_thread(function))
+            self._calls[function.__name__] = call
+        async with asyncio.timeout(_SECONDS):
+            return await asyncio.shield(call)
 
     def _check_disk(self) -> str | None:
         try:
@@ -84,8 +96,7 @@ class Monitoring:
     async def text(self) -> str:
         """Return all metrics; those of the ledger may be of two seconds ago."""
         try:
-            async with asyncio.timeout(_SECONDS):
-                await asyncio.to_thread(self._read)
+            await self._in_time(self._read)
         except (TimeoutError, OSError, StorageError):
             self._summary = self._free = None  # the values are left out
         return self._engine.telemetry.text()

@@ -83,7 +83,7 @@ class Poller:
     _problems: set[str] = field(default_factory=set)
     _timeouts: int = 0
     _fetched: int = 0
-    _failed: int = 0
+    _failed: Counter[str] = field(default_factory=Counter)  # by reason
 
     def run(self) -> None:
         """Poll until `stop` is set."""
@@ -97,7 +97,8 @@ class Poller:
 
     def poll(self) -> str | None:
         """Make one round; return the code of the reason if it ended early, else None."""
-        self._fetched = self._failed = self._timeouts = 0
+        self._fetched = self._timeouts = 0
+        self._failed.clear()
         code: str | None = None
         try:
             self._round()
@@ -115,9 +116,11 @@ class Poller:
 
     def _report(self, code: str | None) -> None:
         """Log what a round did; that an archive is unavailable is logged once."""
-        self.counts.update({"fetched": self._fetched, "failed": self._failed})
-        if self._fetched or self._failed:
-            self.log.write("polled", fetched=self._fetched, failed=self._failed)
+        failed = self._failed.total()
+        self.counts.update({"fetched": self._fetched, "failed": failed})
+        if self._fetched or failed:
+            reasons = {"reasons": " ".join(sorted(self._failed))} if failed else {}
+            self.log.write("polled", fetched=self._fetched, failed=failed, **reasons)
         for problem in sorted(self.archive.problems - self._problems):
             self.log.write("search-incomplete", reason=problem)
         self._problems |= self.archive.problems
@@ -132,8 +135,8 @@ class Poller:
 
     def _round(self) -> None:
         today = date.today()
-        # A day more, for archives of another time zone.
-        first, last = today - timedelta(self.settings.days), today + timedelta(1)
+        # A day more at both ends, for archives of another time zone.
+        first, last = today - timedelta(self.settings.days + 1), today + timedelta(1)
         found = list(self.archive.series(first, last))
         keys = {uid_key(one.series): one for one in found}
         self._complete = {key: one for key, one in self._complete.items() if key in keys}
@@ -200,7 +203,7 @@ class Poller:
         """
         if self.stop.is_set():
             raise error
-        self._failed += 1
+        self._failed[error.code] += 1
         self._timeouts = self._timeouts + 1 if error.code == "timeout" else 0
         failed = self.ledger.fetch_failed(key, error.code)
         if failed.given_up:

@@ -67,7 +67,7 @@ class PollingSource:
         settings = parts.settings
         tls = None if settings.tls is None else client_context(settings.tls)
         self._reader = WebReader(url, credentials=settings.credentials, tls=tls)
-        self._options, self._ledger = options, parts.ledger
+        self._options, self._ledger, self._delivery = options, parts.ledger, parts.delivery
         self._poller = Poller(
             Archive(self._reader),
             parts.ledger,
@@ -100,16 +100,18 @@ class PollingSource:
             self._poller.run()
             return
         try:
-            complete = self._poller.poll() is None
-            while not (self._poller.stop.wait(_LOOK_SECONDS) or self._ledger.is_idle()):
-                pass
+            complete = self._poller.poll() is None and not self._poller.archive.problems
+            complete = complete and not self._poller.stop.is_set()
+            while not self._poller.stop.wait(_LOOK_SECONDS):
+                if self._ledger.is_idle(self._delivery.pausing()):
+                    break
             self._succeeded = complete and self._ledger.is_done()
         finally:
             self.finished.set()
 
     @property
     def succeeded(self) -> bool:
-        """Whether the only round was complete, and all results are delivered or parked."""
+        """Whether all was searched and fetched, and all results are delivered or parked."""
         return self._succeeded
 
     @property

@@ -182,9 +182,9 @@ class _Service:
             stopped.cancel()
             self._engine.stopping = True
             parts.log.write("stopping")
-        failed = not (self._stop.is_set() or self._source.succeeded)
-        parts.log.write("stopped", outcome="failed" if failed else "done")
-        return int(failed)
+        complete = self._stop.is_set() if self._source.finished is None else self._source.succeeded
+        parts.log.write("stopped", outcome="done" if complete else "failed")
+        return int(not complete)
 
     async def _start_health(self, stack: contextlib.AsyncExitStack, answering: Answering) -> None:
         parts = self._parts
