@@ -194,6 +194,8 @@ def test_names_become_utf_8(charset: bytes, name: bytes, text: str) -> None:
     ("tag", "vr", "value", "keyword", "expected"),
     [
         ((0x10, 0x20), "LO", b"P1\\P2", "PatientID", ""),
+        ((0x10, 0x20), "LO", b"P1\t2", "PatientID", ""),
+        ((0x10, 0x20), "LO", b"P1\0", "PatientID", "P1"),
         ((0x10, 0x20), "LO", b"P" * 65, "PatientID", ""),
         ((0x10, 0x20), "LO", b" P1  ", "PatientID", "P1"),
         ((0x10, 0x20), "SQ", b"\xfe\xff\x00\xe0\x00\x00\x00\x00", "PatientID", ""),

@@ -151,9 +151,9 @@ def _evidence(found: Dataset, modality: str) -> Dataset:
     for keyword in _NAMES:
         setattr(evidence, keyword, _name(_text(found, keyword)))
     for keyword, longest in _IDENTIFIERS.items():
-        text = _text(found, keyword, whole=True)
-        # Cut short, it could be the identifier of another patient or order.
-        allowed = len(text) <= longest and "\\" not in text
+        text = _whole_text(found, keyword).strip(" \0\t\r\n")
+        # Changed or cut short, it could be the identifier of another patient or order.
+        allowed = len(text) <= longest and not re.search(rf"{_NO_TEXT.pattern}|\\", text)
         setattr(evidence, keyword, text if allowed else "")
     for keyword in _DATES:
         setattr(evidence, keyword, _date(_code(found, keyword)))
@@ -169,22 +169,23 @@ def _evidence(found: Dataset, modality: str) -> Dataset:
     return evidence
 
 
-def _text(found: Dataset, keyword: str, *, whole: bool = False) -> str:
-    """Return the first value of a text element, or all, without control characters."""
+def _text(found: Dataset, keyword: str) -> str:
+    """Return the first value of a text element, without control characters."""
+    return _NO_TEXT.sub("", _whole_text(found, keyword).partition("\\")[0]).strip()
+
+
+def _whole_text(found: Dataset, keyword: str) -> str:
     raw = _bytes(found, keyword)
     charsets = found.original_character_set or default_encoding
     names = [charsets] if isinstance(charsets, str) else [*charsets]
     names = [name if name in _CHARSETS else default_encoding for name in names]
-    text = ""
-    if names == [default_encoding]:
-        # A file that names no character set has ASCII; other bytes are UTF-8 if they can be.
-        try:
-            text = raw.decode("utf-8")
-        except UnicodeDecodeError:
-            text = raw.decode("latin-1")
-    else:
-        text = decode_bytes(raw, names, _DELIMITERS)
-    return _NO_TEXT.sub("", text if whole else text.partition("\\")[0]).strip()
+    if names != [default_encoding]:
+        return decode_bytes(raw, names, _DELIMITERS)
+    # A file that names no character set has ASCII; other bytes are UTF-8 if they can be.
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
 
 
 def _code(found: Dataset, keyword: str) -> str:
