@@ -180,7 +180,7 @@ def _whole_text(found: Dataset, keyword: str) -> str:
     names = [charsets] if isinstance(charsets, str) else [*charsets]
     names = [name if name in _CHARSETS else default_encoding for name in names]
     if names != [default_encoding]:
-        return decode_bytes(raw, names, _DELIMITERS)
+        return str(decode_bytes(raw, names, _DELIMITERS))
     # A file that names no character set has ASCII; other bytes are UTF-8 if they can be.
     try:
         return raw.decode("utf-8")
