@@ -530,6 +530,9 @@ def test_storage_commitment_is_recorded(committing: Running, receiver: Running) 
     with associated(committing, contexts=[(IMAGE, COMMITMENT, [IMPLICIT])]) as wire:
         wire.send(commitment("2.25.9", uid, more=bytes(20_000)))
         assert wire.receive()[0] in (0, ABORT)
+    with associated(committing, contexts=[(IMAGE, CR, [IMPLICIT])]) as wire:
+        wire.send(commitment("2.25.9", uid))  # in the context of an image
+        assert wire.status() == 0x0110
     for peer, syntax in ((committing, DEFLATED), (receiver, IMPLICIT)):
         with associated(peer, contexts=[(IMAGE, COMMITMENT, [syntax])]) as wire:
             wire.send(commitment("2.25.9", uid))
