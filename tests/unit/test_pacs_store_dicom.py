@@ -15,9 +15,11 @@ pytest.importorskip("pynetdicom")
 from pydicom import dcmread
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE, evt
+from pynetdicom.dimse_primitives import C_ECHO, C_STORE
 
+from dicom_wire import COMMAND, LAST, element, message, value
 from pacs_outbox import CAPTURE, QUICK, REPORT, Outbox, raw_server, result_file, serving, wait_until
-from plainfilm.pacs.outcomes import Outcome, Outgoing, Unavailable, of_status
+from plainfilm.pacs.outcomes import Outcome, Outgoing, StepSeconds, Unavailable, of_status
 from plainfilm.pacs.settings import DicomDestination
 from plainfilm.pacs.store_dicom import DicomSender
 
@@ -37,8 +39,8 @@ def scp(
     **settings: Any,
 ) -> Iterator[DicomDestination]:
     entity = AE("ARCHIVE")
-    for name, value in settings.items():
-        setattr(entity, name, value)
+    for name, setting in settings.items():
+        setattr(entity, name, setting)
     for one in classes:
         entity.add_supported_context(one, list(syntaxes))
     with serving(entity, [(evt.EVT_C_STORE, store)], port=port) as used:
@@ -47,7 +49,7 @@ def scp(
 
 def send(to: DicomDestination, *paths: Path, **settings: Any) -> list[str]:
     """Send files; return the verdict and status of each, and why it ended early."""
-    sender = DicomSender(to, "PLAINFILM", seconds=QUICK, **settings)
+    sender = DicomSender(to, "PLAINFILM", **{"seconds": QUICK, **settings})
     found: list[Outcome] = []
     try:
         for _, outcome in sender.send(
@@ -162,6 +164,60 @@ def test_an_archive_that_stops_during_a_transfer(
     paths = [write(tmp_path, "2.25.1"), write(tmp_path, "2.25.2")]
     with scp(second_works) as to:
         assert send(to, *paths) == ["later no-answer", "delivered 0000"]
+
+
+def respond(event: Any, status: int = 0, **changes: Any) -> None:
+    """Send a response that differs from the expected one."""
+    response = changes.pop("primitive", C_STORE)()
+    response.MessageIDBeingRespondedTo = event.request.MessageID
+    response.AffectedSOPClassUID = event.request.AffectedSOPClassUID
+    response.Status = status
+    for name, changed in changes.items():
+        setattr(response, name, changed)
+    event.assoc.dimse.send_msg(response, event.context.context_id)
+
+
+WRONG: dict[str, Callable[[Any], None]] = {
+    "message ID": lambda event: respond(event, MessageIDBeingRespondedTo=77),
+    "instance": lambda event: respond(event, AffectedSOPInstanceUID="2.25.77"),
+    "echo": lambda event: respond(event, primitive=C_ECHO),
+    "no command field": lambda event: event.assoc.dul.socket.send(
+        message(value(event.context.context_id, COMMAND | LAST, element(0x0110, b"\1\0")))
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_only_the_response_to_the_request_counts(name: str, tmp_path: Path) -> None:
+    asked = []
+
+    def store(event: Any) -> int:
+        asked.append(event.request.MessageID)
+        if len(asked) == 1:
+            WRONG[name](event)
+            event.assoc.dul.socket.close()
+        return 0
+
+    started = time.monotonic()
+    with scp(store) as to:
+        paths = [write(tmp_path, f"2.25.{n}") for n in range(3)]
+        found = send(to, *paths, seconds=StepSeconds(answer=20))
+        assert found == ["later no-answer", "delivered 0000", "delivered 0000"]
+        assert asked[-2:] == [1, 2]
+    assert time.monotonic() - started < 10
+
+
+def test_a_response_that_comes_twice_is_not_the_one_to_the_next_request(tmp_path: Path) -> None:
+    def store(event: Any) -> int:
+        if event.request.AffectedSOPInstanceUID in ("2.25.1", "2.25.3"):
+            respond(event)
+            return 0
+        return 0xA900
+
+    with scp(store) as to:
+        found = send(to, *(write(tmp_path, f"2.25.{n}") for n in range(1, 5)))
+    for outcome, possible in zip(found, ("delivered 0000", "refused A900") * 2, strict=True):
+        assert outcome in (possible, "later no-answer")
 
 
 GARBAGE = {

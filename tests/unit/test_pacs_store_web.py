@@ -124,6 +124,8 @@ def test_an_archive_that_changes_uids_does_not_get_copies_for_ever(files: list[P
         (200, b"[" * 50_000, {}, "misconfigured unconfirmed"),
         (200, stow(), {}, "misconfigured unconfirmed"),
         (200, b'{"00081199": {"Value": [7]}}', {}, "misconfigured unconfirmed"),
+        (200, stow((), {UIDS[0]: 10**50}), {}, "misconfigured unconfirmed"),
+        (200, stow((), {UIDS[0]: 7}).replace(b"[7]", b"[1e999]"), {}, "misconfigured unconfirmed"),
         (302, b"", {"Location": "http://127.0.0.1:9/"}, "misconfigured http-302"),
         (307, b"", {"Location": "http://127.0.0.1:9/"}, "misconfigured http-307"),
         (400, b"", {}, "refused http-400"),

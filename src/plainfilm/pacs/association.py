@@ -14,14 +14,18 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from pynetdicom import AE
+from pynetdicom import AE, evt
 from pynetdicom.association import Association
+from pynetdicom.fsm import AA_4
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.transport import AssociationSocket
 
+from plainfilm.pacs.messages import N_EVENT_REPORT
 from plainfilm.pacs.outcomes import DEFAULT_SECONDS, Outcome, StepSeconds, Unavailable
 from plainfilm.pacs.settings import DicomDestination
 from plainfilm.pacs.sockets import acknowledge_at_once
+
+_RESPONSE = 0x8000  # in a command field
 
 
 class ClientSocket(AssociationSocket):  # type: ignore[misc]
@@ -79,6 +83,55 @@ class ClientSocket(AssociationSocket):  # type: ignore[misc]
             own.close()
 
 
+class Answers:
+    """Compares the messages of an archive with the one request that waits for its response.
+
+    pynetdicom takes whatever message comes as the response to the latest request.
+
+    Attributes
+    ----------
+    is_faulty
+        Whether a message came that is not the next response; nothing is known after it.
+    """
+
+    def __init__(self) -> None:
+        self.is_faulty = False
+        self._latest = 0
+        self._expected: tuple[int, int, str] | None = None
+
+    def expect(self, request: int, uid: str) -> int:
+        """Expect the response to a request about an instance; return the message ID to use."""
+        self._latest = self._latest % 0xFFFF + 1
+        self._expected = request | _RESPONSE, self._latest, uid
+        return self._latest
+
+    def receive(self, event: evt.Event) -> None:
+        """Check a message before pynetdicom passes it on."""
+        command = event.message.command_set
+        if command.get("CommandField") == N_EVENT_REPORT:  # of storage commitment
+            return
+        expected, self._expected = self._expected, None
+        was_faulty, self.is_faulty = self.is_faulty, True  # also if an attribute cannot be read
+        if expected is not None:
+            names = ("CommandField", "MessageIDBeingRespondedTo", "AffectedSOPInstanceUID")
+            field, number, uid = (command.get(name) for name in names)
+            self.is_faulty = was_faulty or (field, number, uid or expected[2]) != expected
+
+
+def _contain(association: Association) -> None:
+    """End the association where pynetdicom fails, which would only end its reader, unnoticed."""
+    machine = association.dul.state_machine
+    act = machine.do_action
+
+    def do_action(event: str) -> None:
+        try:
+            act(event)
+        except Exception:  # an archive may send anything
+            AA_4(association.dul)  # as if it had closed the connection
+
+    machine.do_action = do_action
+
+
 class _ClientAE(AE):  # type: ignore[misc]
     """An application entity whose associations use ``ClientSocket``."""
 
@@ -87,6 +140,7 @@ class _ClientAE(AE):  # type: ignore[misc]
     def _create_socket(self, assoc: Any, address: Any, tls_args: Any) -> ClientSocket:
         own = ClientSocket(assoc, address=address)
         own.tls_args, own.step = tls_args, self.step
+        _contain(assoc)
         return own
 
 
@@ -128,9 +182,12 @@ class ArchiveConnection:
         self._entity.dimse_timeout = self._entity.network_timeout = seconds.answer
         self._entity.step = seconds.answer
         self._association: Association | None = None
+        self.answers = Answers()
 
     def open(self) -> Association:
         """Return the association, established; raise Unavailable if there is none."""
+        if self.answers.is_faulty:
+            self.abort()
         if self._association is None or not self._association.is_established:
             self.close()
             self._association = self._associate()
@@ -138,6 +195,7 @@ class ArchiveConnection:
 
     def _associate(self) -> Association:
         """Request an association."""
+        self.answers = Answers()
         try:
             association = self._entity.associate(
                 self._to.host,
@@ -145,7 +203,7 @@ class ArchiveConnection:
                 contexts=self._contexts,
                 ae_title=self._to.title,
                 tls_args=self._tls,
-                evt_handlers=self._handlers,
+                evt_handlers=[*self._handlers, (evt.EVT_DIMSE_RECV, self.answers.receive)],
             )
         except OSError:
             raise Unavailable(Outcome("later", "no-connection")) from None

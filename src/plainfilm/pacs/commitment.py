@@ -21,9 +21,11 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined, unused-ignore]
     StorageCommitmentPushModelInstance,
 )
 
+from plainfilm.pacs.association import Answers
 from plainfilm.pacs.ledger import Ledger
+from plainfilm.pacs.messages import N_ACTION
 from plainfilm.pacs.outcomes import Outcome, Outgoing, of_status, read_meta
-from plainfilm.pacs.requests import Receiver
+from plainfilm.pacs.requests import PLAIN, Receiver
 from plainfilm.pacs.spool import Spool
 
 _REQUEST = 1  # the only action type of the class
@@ -45,7 +47,7 @@ class Commitment:
 
     def context(self) -> PresentationContext:
         """Return the context to propose."""
-        return build_context(StorageCommitmentPushModel)
+        return build_context(StorageCommitmentPushModel, PLAIN)
 
     def handlers(self) -> list[tuple[Any, ...]]:
         """Return the handlers of reports on the same association."""
@@ -57,7 +59,11 @@ class Commitment:
         return answer
 
     def request(
-        self, association: Association, results: Sequence[Outgoing], transaction: str
+        self,
+        association: Association,
+        results: Sequence[Outgoing],
+        transaction: str,
+        answers: Answers,
     ) -> Outcome:
         """Send an N-ACTION; ``delivered`` means that a report will follow."""
         accepted = {one.abstract_syntax for one in association.accepted_contexts}
@@ -70,6 +76,7 @@ class Commitment:
                 _REQUEST,
                 StorageCommitmentPushModel,
                 StorageCommitmentPushModelInstance,
+                answers.expect(N_ACTION, StorageCommitmentPushModelInstance),
             )
         except (RuntimeError, ValueError):  # the association has ended
             return Outcome("later", "no-answer")

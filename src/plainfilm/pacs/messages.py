@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from struct import Struct, unpack_from
 
-C_STORE, C_ECHO, N_EVENT_REPORT = 0x0001, 0x0030, 0x0100
+C_STORE, C_ECHO, N_EVENT_REPORT, N_ACTION = 0x0001, 0x0030, 0x0100, 0x0130
 _LONGEST_COMMAND = 4096  # bytes; a C-STORE command has about 200
-_LONGEST_REPORT = 16 << 10  # bytes; a result that is named has about 200, and there are 16
+LONGEST_REPORT = 16 << 10  # bytes; a result that is named has about 200, and there are 16
 _MOST_VALUES = 64  # in a PDU; there is usually one
 _NO_DATA_SET = 0x0101
 _GROUP_LENGTH, _SOP_CLASS, _FIELD, _MESSAGE_ID = 0x0000, 0x0002, 0x0100, 0x0110
@@ -81,7 +81,7 @@ class MessageCheck:
             raise ProtocolError("a command that is too long")
         if last:
             field, self.is_complete = _read_command(self._command)
-            self._left = self._longest if field == C_STORE else _LONGEST_REPORT
+            self._left = self._longest if field == C_STORE else LONGEST_REPORT
 
     def _add_data(self, count: int, last: bool) -> None:
         """Count a part of the data set."""

@@ -39,6 +39,7 @@ from plainfilm.errors import StorageError
 from plainfilm.pacs.acceptance import accept, file_head
 from plainfilm.pacs.identifiers import is_uid, read_identifiers
 from plainfilm.pacs.ledger import Ledger, uid_key
+from plainfilm.pacs.messages import LONGEST_REPORT
 from plainfilm.pacs.spool import Spool
 
 SUCCESS, NO_RESOURCES, MISMATCH, UNREADABLE = 0x0000, 0xA700, 0xA900, 0xC000
@@ -52,7 +53,8 @@ SYNTAXES: tuple[UID, ...] = (
 )
 """Transfer syntaxes that the decoders read."""
 
-_PLAIN = [ImplicitVRLittleEndian, ExplicitVRLittleEndian]  # pynetdicom decodes these itself
+PLAIN = [ImplicitVRLittleEndian, ExplicitVRLittleEndian]
+"""Transfer syntaxes of what pynetdicom decodes itself: a few bytes never become many."""
 
 IMAGES = frozenset({ComputedRadiographyImageStorage, DigitalXRayImageStorageForPresentation})
 RESULTS = frozenset({Comprehensive3DSRStorage, SecondaryCaptureImageStorage})
@@ -93,9 +95,9 @@ class Receiver:
         """Return the presentation contexts that are accepted."""
         classes = sorted(self._classes | RESULTS)
         found = [build_context(one, list(SYNTAXES)) for one in classes]
-        found.append(build_context(Verification, _PLAIN))
+        found.append(build_context(Verification, PLAIN))
         if self._commitments:
-            found.append(build_context(StorageCommitmentPushModel, _PLAIN))
+            found.append(build_context(StorageCommitmentPushModel, PLAIN))
             found[-1].scu_role = found[-1].scp_role = True  # the archive is the SCP
         return found
 
@@ -139,10 +141,11 @@ class Receiver:
 
     def commit(self, event: evt.Event) -> tuple[int, Dataset | None]:
         """Record which results the archive has committed to store."""
-        if event.context.abstract_syntax != StorageCommitmentPushModel:
-            self._count("unreadable")  # it may be deflated, and is never decoded
-            return PROCESSING_FAILURE, None
         try:
+            if event.context.abstract_syntax != StorageCommitmentPushModel:
+                raise ValueError  # it may be deflated
+            if event.request.EventInformation.getbuffer().nbytes > LONGEST_REPORT:
+                raise ValueError
             information = event.event_information
             transaction = str(information.TransactionUID)
             stored = _references(information, "ReferencedSOPSequence")

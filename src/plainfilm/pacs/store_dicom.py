@@ -18,6 +18,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined, unused-ignore]
 
 from plainfilm.pacs.association import ArchiveConnection
 from plainfilm.pacs.commitment import Commitment
+from plainfilm.pacs.messages import C_STORE
 from plainfilm.pacs.outcomes import (
     DEFAULT_SECONDS,
     FileMeta,
@@ -94,27 +95,30 @@ class DicomSender:
             (one.abstract_syntax, one.transfer_syntax[0]) for one in association.accepted_contexts
         }
         if (sop_class, syntax) in accepted:
-            answer = self._store(association, result)
+            answer = self._store(association, result, meta.uid)
         elif syntax in _SYNTAXES and any((sop_class, one) in accepted for one in _SYNTAXES):
-            answer = self._store(association, result, convert=True)
+            answer = self._store(association, result, meta.uid, convert=True)
         else:
             return Outcome("class-refused", "no-context")
         return Outcome("later", "no-answer") if answer is None else of_status(answer)
 
     def _store(
-        self, association: Association, result: Outgoing, *, convert: bool = False
+        self, association: Association, result: Outgoing, uid: str, *, convert: bool = False
     ) -> int | None:
         """Return the status that the archive answers; None without a valid answer."""
+        answers = self._connection.answers
         try:
             data = dcmread(result.path) if convert else result.path
-            status: int | None = association.send_c_store(data).get("Status")
+            number = answers.expect(C_STORE, uid)
+            status: int | None = association.send_c_store(data, number).get("Status")
         except (RuntimeError, ValueError):  # the association has ended
             status = None
         except BaseException:
             self._connection.abort()
             raise
-        if status is None:
+        if status is None or answers.is_faulty:
             self._connection.abort()
+            return None
         return status
 
     def request_commitment(self, results: Sequence[Outgoing], transaction: str) -> Outcome:
@@ -122,7 +126,9 @@ class DicomSender:
         assert self._commitment is not None
         with contextlib.suppress(Unavailable):
             association = self._connection.prepare(0)
-            return self._commitment.request(association, results, transaction)
+            answers = self._connection.answers
+            asked = self._commitment.request(association, results, transaction, answers)
+            return Outcome("later", "no-answer") if answers.is_faulty else asked
         return Outcome("later", "no-connection")
 
     def close(self) -> None:

@@ -58,13 +58,13 @@ def read_answer(answer: Answer) -> dict[str, Outcome]:
         found = json.loads(answer.body)
         found = found[0] if isinstance(found, list) else found
         known = {
-            _value(item, _UID) or "": _of_reason(int(_value(item, _REASON) or 0))
+            _value(item, _UID) or "": _of_reason(_number(item, _REASON))
             for item in found.get(_FAILED, {}).get("Value", ())
         }
         for item in found.get(_STORED, {}).get("Value", ()):
-            warning = int(_value(item, _WARNING) or 0)
-            known[str(_value(item, _UID))] = Outcome("delivered", f"{warning:04X}")
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            stored = Outcome("delivered", f"{_number(item, _WARNING):04X}")
+            known[str(_value(item, _UID))] = stored
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError):
         return {}
     return known
 
@@ -79,6 +79,14 @@ def _of_reason(reason: int) -> Outcome:
 def _value(item: Any, tag: str) -> Any:
     """Return the first value of an attribute; None if it has none."""
     return (item.get(tag, {}).get("Value") or [None])[0]
+
+
+def _number(item: Any, tag: str) -> int:
+    """Return the value of an attribute with 16 bits; it is written to the log and the ledger."""
+    number = int(_value(item, tag) or 0)
+    if not 0 <= number <= 0xFFFF:
+        raise ValueError
+    return number
 
 
 def concerns_all(answer: Answer) -> bool:
