@@ -86,8 +86,15 @@ def test_files_that_cannot_be_used_are_reported(
     codes.write_text("not = [toml")
     assert listen(bundle, tmp_path, "--codes", str(codes)) == 2
     assert "not valid TOML" in capsys.readouterr().err
-    assert listen(bundle, tmp_path, *PEM) == 2
-    assert "c.pem" in capsys.readouterr().err
+    pem = [tmp_path / name if name.endswith("pem") else name for name in PEM]
+    for option, path in zip(pem[::2], pem[1::2], strict=True):
+        assert listen(bundle, tmp_path, *map(str, pem)) == 2
+        assert f"{option} cannot be used" in capsys.readouterr().err
+        Path(path).touch()
+    assert listen(bundle, tmp_path, "--host", "nonsense.invalid", "--plain") == 2
+    assert "this host name has no address" in capsys.readouterr().err
+    assert listen(bundle, tmp_path, "--credentials", str(tmp_path / "none")) == 2
+    assert "none cannot be read" in capsys.readouterr().err
     web = ("--to", "http://127.0.0.1:9/dicom-web", "--credentials", str(tmp_path / "none"))
     assert listen(bundle, tmp_path, *web) == 2
     assert "none cannot be read" in capsys.readouterr().err

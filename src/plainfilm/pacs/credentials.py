@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from plainfilm._files import reason_of
+from plainfilm._text import plural
 from plainfilm.errors import UsageError
 from plainfilm.inference.addresses import is_loopback
 
@@ -30,7 +31,9 @@ def authorization(path: Path) -> str:
             line = file.read(_MOST + 1).strip()
     except OSError as error:
         raise UsageError(
-            f"the file of credentials {path} cannot be read", received=reason_of(error)
+            f"the file of credentials {path} cannot be read",
+            received=reason_of(error),
+            remedy="write USER:PASSWORD or a bearer token into it, for this user to read",
         ) from error
     if not line or len(line) > _MOST or not line.isascii() or not line.decode().isprintable():
         raise UsageError(
@@ -63,7 +66,7 @@ def check_credentials(path: Path, urls: Sequence[str]) -> None:
     if len(servers) != 1:
         raise UsageError(
             "credentials are for one DICOMweb server",
-            received=f"{len(servers)} servers in --from and --to",
+            received=plural(len(servers), "DICOMweb server"),
             remedy="run one service for each server with credentials"
             if servers
             else "omit --credentials",

@@ -19,7 +19,6 @@ from plainfilm.inference.log import Log
 from plainfilm.inference.prometheus import Count
 from plainfilm.pacs.commitment import Commitment
 from plainfilm.pacs.courier import Backoff, Courier
-from plainfilm.pacs.credentials import check_credentials
 from plainfilm.pacs.delivery_report import DeliveryReport
 from plainfilm.pacs.ledger import Ledger
 from plainfilm.pacs.outcomes import DEFAULT_SECONDS, Committer, Sender, StepSeconds
@@ -78,7 +77,7 @@ class Delivery:
     Raises
     ------
     UsageError
-        If certificates or credentials cannot be used, or no destination can commit.
+        If certificates cannot be used, or no destination can commit.
     """
 
     def __init__(
@@ -91,8 +90,6 @@ class Delivery:
         deliveries: Count,
     ) -> None:
         urls = [one.url for one in destinations if isinstance(one, WebDestination)]
-        if settings.credentials is not None and urls:
-            check_credentials(settings.credentials, urls)
         if settings.commit and len(urls) == len(destinations):
             raise UsageError(
                 "storage commitment is a service of archives that are sent to by C-STORE",

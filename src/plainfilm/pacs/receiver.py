@@ -11,6 +11,7 @@ import errno
 import json
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -159,6 +160,8 @@ def serve() -> None:
         status = 0
     except PlainfilmError:
         counts.write(error="storage")
+    except socket.gaierror:
+        counts.write(error="unknown-host")
     except OSError as error:
         counts.write(error=errno.errorcode.get(error.errno or 0, "OSError"))
     finally:

@@ -36,6 +36,7 @@ _ENVIRONMENT = {
 _PROBLEMS = {
     "EADDRINUSE": ("another program uses this port", "choose another --port"),
     "EADDRNOTAVAIL": ("this machine does not have this address", "choose another --host"),
+    "unknown-host": ("this host name has no address", "give --host an address of this machine"),
     "EACCES": ("ports below 1024 need special rights", "choose a --port of 1024 or more"),
 }
 

@@ -24,6 +24,7 @@ from plainfilm.inference.prometheus import Count
 from plainfilm.inference.registry import LoadedBundle, parse_sources
 from plainfilm.pacs.answering import Answering
 from plainfilm.pacs.codes import CodeTable, read_codes
+from plainfilm.pacs.credentials import check_credentials
 from plainfilm.pacs.delivery import Delivery, DeliverySettings
 from plainfilm.pacs.health import HealthServer, open_listener
 from plainfilm.pacs.image_source import ImageSource, NetworkSource
@@ -33,7 +34,7 @@ from plainfilm.pacs.quiet import mute_libraries
 from plainfilm.pacs.result_trial import try_results
 from plainfilm.pacs.results import Model
 from plainfilm.pacs.service_settings import ServiceSettings
-from plainfilm.pacs.settings import ListenSettings, check_encryption
+from plainfilm.pacs.settings import ListenSettings, WebDestination, check_encryption
 from plainfilm.pacs.spool import Spool
 from plainfilm.pacs.state_folder import LEDGER, StateLock
 
@@ -60,6 +61,9 @@ class Parts:
 def run_listen(settings: ServiceSettings, listening: ListenSettings) -> int:
     """Receive from peers until SIGTERM or SIGINT; return the exit status. See `plainfilm.pacs`."""
     check_encryption(settings.destinations, settings.tls, plain=settings.plain, host=listening.host)
+    if settings.credentials is not None:
+        urls = [one.url for one in settings.destinations if isinstance(one, WebDestination)]
+        check_credentials(settings.credentials, urls)
     return run(settings, lambda parts: NetworkSource(listening, parts.log, [parts.lock.descriptor]))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 
+from plainfilm import _files
 from plainfilm.errors import UsageError
 from plainfilm.pacs.settings import TlsFiles
 
@@ -23,6 +24,11 @@ def _load(context: ssl.SSLContext, files: TlsFiles) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.verify_mode = ssl.CERT_REQUIRED
     context.options |= ssl.OP_NO_RENEGOTIATION  # a peer could use much CPU time with it
+    for option, path in (("--tls-cert", files.certificate), ("--tls-key", files.key)):
+        try:
+            _files.read_regular(path, _files.MEBI)
+        except OSError as error:
+            raise _unusable(option, path, error) from None
     try:
         context.load_verify_locations(files.authority)
     except (OSError, ValueError) as error:
@@ -31,16 +37,17 @@ def _load(context: ssl.SSLContext, files: TlsFiles) -> ssl.SSLContext:
         # A key with a password would ask for it at the terminal.
         context.load_cert_chain(files.certificate, files.key, password=lambda: "")
     except (OSError, ValueError) as error:
-        raise _unusable("--tls-cert", files.certificate, error) from None
+        raise _unusable("--tls-cert with --tls-key", files.certificate, error) from None
     return context
 
 
 def _unusable(option: str, path: object, error: Exception) -> UsageError:
     """Return the error of a file that is no certificate."""
-    kind = getattr(error, "strerror", None) or type(error).__name__
-    reason = getattr(error, "reason", None) or kind
+    reason = getattr(error, "reason", None) or getattr(error, "strerror", None)
+    if reason is None:
+        reason = _files.reason_of(error) if isinstance(error, OSError) else type(error).__name__
     return UsageError(
-        f"{option} cannot be used as a certificate",
+        f"{option} cannot be used",
         received=f"{path} ({reason})",
         remedy="use files in PEM format; the key must belong to the certificate and have no "
         "password",
