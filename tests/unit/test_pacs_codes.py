@@ -37,6 +37,7 @@ def test_a_file_replaces_and_extends_the_built_in_table(tmp_path: Path) -> None:
     assert codes.of("Pneumonia") == Code("RID5350", "RADLEX", "pneumonia")
     assert codes.of("ärmel") == Code("123456789012345678", "99LOCAL", "Ärmel")
     assert codes.of("Pneumothorax").scheme == "SCT"
+    assert codes.unused(["PNEUMONIA", "Pneumothorax"]) == ["ärmel"]
 
 
 def test_an_unknown_label_has_a_code_of_the_private_scheme() -> None:

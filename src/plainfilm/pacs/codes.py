@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,13 +37,22 @@ class Code:
 
 @dataclass(frozen=True, slots=True)
 class CodeTable:
-    """Codes of labels; case, spaces and underscores of a label do not matter."""
+    """Codes of labels; case, spaces and underscores of a label do not matter.
+
+    ``own`` are the labels of the user's file, without case, spaces and underscores.
+    """
 
     codes: Mapping[str, Code]
+    own: tuple[str, ...] = ()
 
     def of(self, label: str) -> Code:
         """Return the code of a label; one of the private scheme if the table has none."""
         return self.codes.get(_key(label)) or _private(label)
+
+    def unused(self, labels: Iterable[str]) -> list[str]:
+        """Return the labels of the user's file that are not among a model's."""
+        keys = set(map(_key, labels))
+        return [label for label in self.own if label not in keys]
 
 
 def read_codes(path: Path | None = None) -> CodeTable:
@@ -55,8 +64,8 @@ def read_codes(path: Path | None = None) -> CodeTable:
         If the file cannot be read, or has an entry that DICOM does not allow.
     """
     own = Path(__file__).with_name("finding_codes.toml")
-    found = _read(own)
-    return CodeTable(found if path is None else found | _read(path))
+    found, more = _read(own), {} if path is None else _read(path)
+    return CodeTable(found | more, tuple(more))
 
 
 def code_text(text: str, most: int = LONGEST_MEANING) -> str:

@@ -98,6 +98,8 @@ def _open(settings: ServiceSettings) -> Iterator[Parts]:
         def check(loaded: LoadedBundle) -> None:
             if private := try_results(loaded, codes, capture=settings.capture):
                 log.write("labels-without-code", labels=", ".join(private), remedy="--codes FILE")
+            if unused := codes.unused(loaded.bundle.task.labels):
+                log.write("codes-without-label", labels=", ".join(unused))
 
         engine = Engine(
             sources,

@@ -201,7 +201,11 @@ def parse_destination(text: str) -> Destination:
     rest = text.removeprefix("tls:")
     title, _, address = rest.rpartition("@")
     host, _, port = address.rpartition(":")
-    if not _is_host(host) or not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+    if (
+        not title
+        or not _is_host(host)
+        or not (port.isascii() and port.isdigit() and 0 < int(port) < 65536)
+    ):
         raise UsageError(
             "this is not a destination",
             received=repr(text[:80]) if "//" not in text else "a URL of another scheme",
