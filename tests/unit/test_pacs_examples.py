@@ -61,6 +61,10 @@ def test_orthanc_and_the_unit_name_each_other() -> None:
     peer = ORTHANC["DicomModalities"]["plainfilm"]
     assert (peer["AET"], peer["Port"], peer["UseDicomTls"]) == (parsed.aet, parsed.port, True)
     assert parse_peer(parsed.peer[0]).title == ORTHANC["DicomAet"]
+    destination = parse_destination(parsed.to[0])
+    assert isinstance(destination, DicomDestination)
+    assert (destination.tls, destination.port) == (ORTHANC["DicomTlsEnabled"], ORTHANC["DicomPort"])
+    assert ORTHANC["DicomAlwaysAllowStore"] is False
     assert "/modalities/plainfilm/store" in (FOLDER / "route.lua").read_text("utf-8")
     assert ORTHANC["LuaScripts"][0].endswith("/route.lua")
 
@@ -69,6 +73,5 @@ def test_the_container_runs_the_service_with_options_that_exist() -> None:
     text = (ROOT / "Containerfile").read_text("utf-8").replace("\\\n#", "")
     (line,) = re.findall(r"^# +podman run .* plainfilm (listen .*?) \.\.\.$", text, re.M)
     parsed = build_parser("listen").parse_args(shlex.split(line))
-    health = re.search(r"except OSError: u.urlopen\('http://127.0.0.1:(\d+)/readyz'", text)
-    assert health is not None and int(health[1]) == parsed.http_port
+    assert f" -e HEALTH_PORT={parsed.http_port} " in text
     assert f"-v plainfilm-state:{parsed.state}:U" in text

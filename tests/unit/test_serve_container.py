@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import re
 import shlex
 import tomllib
 from pathlib import Path
+
+import pytest
 
 from plainfilm.cli.main import build_parser
 
@@ -64,11 +65,16 @@ def test_the_service_runs_as_an_unprivileged_user() -> None:
     assert "TOKEN" not in given["ENV"]
 
 
-def test_the_health_check_is_python_that_requests_a_route(capsys: object) -> None:
-    check = dict(instructions())["HEALTHCHECK"].partition("CMD ")[2]
-    python, flag, code = json.loads(check)
-    ast.parse(code)
-    assert (python, flag) == ("python", "-c") and ":8000/readyz'" in code
+def test_the_health_check_is_of_the_service_that_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = dict(instructions())
+    python, flag, code = json.loads(given["HEALTHCHECK"].partition("CMD ")[2])
+    assert (python, flag) == ("python", "-c")
+    assert f"HEALTH_PORT={given['EXPOSE']}" in given["ENV"].split()
+    asked: list[str] = []
+    monkeypatch.setattr("urllib.request.urlopen", lambda url, timeout: asked.append(url))
+    monkeypatch.setenv("HEALTH_PORT", "9104")
+    exec(code, {})
+    assert asked == ["http://127.0.0.1:9104/readyz"]
 
 
 def test_the_documented_container_is_read_only() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from plainfilm.pacs.database import Database
+from plainfilm.pacs.ledger_deliveries import NEEDED
 
 __all__ = ["MOST_ATTEMPTS", "FailedFetch", "Fetches"]
 
@@ -114,11 +115,11 @@ class Fetches(Database):
         return not busy
 
     def is_done(self) -> bool:
-        """Return whether no image and no delivery waits, and nothing could not be fetched."""
+        """Return whether all images are answered, delivered everywhere, and none failed to come."""
         with self._reading() as rows:
-            (busy,) = rows.execute(
-                "SELECT EXISTS (SELECT 1 FROM images WHERE state = 'received') OR EXISTS "
-                "(SELECT 1 FROM deliveries WHERE state IN ('waiting', 'committing')) OR EXISTS "
-                "(SELECT 1 FROM fetches)"
+            (undone,) = rows.execute(
+                "SELECT EXISTS (SELECT 1 FROM images WHERE state IN ('received', 'lost')) "
+                f"OR EXISTS (SELECT 1 FROM deliveries WHERE {NEEDED}) "
+                "OR EXISTS (SELECT 1 FROM fetches)"
             ).fetchone()
-        return not busy
+        return not undone

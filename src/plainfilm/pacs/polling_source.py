@@ -111,7 +111,7 @@ class PollingSource:
 
     @property
     def succeeded(self) -> bool:
-        """Whether all was searched and fetched, and all results are delivered or parked."""
+        """Whether all was searched and fetched, and all results are delivered."""
         return self._succeeded
 
     @property
