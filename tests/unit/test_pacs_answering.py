@@ -212,6 +212,33 @@ def test_missing_files_own_results_and_versions(site: Site) -> None:
     assert sorted(len(images) for images in site.reports if images) == [1, 1]
 
 
+def test_files_that_were_replaced_or_cannot_be_read_do_not_stop_their_study(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = {name: site.add(name) for name in ("whole", "replaced", "link", "sector")}
+    paths = {name: site.folder / "spool" / f"{key}.dcm" for name, key in keys.items()}
+    paths["replaced"].write_bytes(paths["whole"].read_bytes())
+    paths["link"].unlink()
+    paths["link"].symlink_to(paths["whole"])
+    read = site.spool.read_image
+
+    def fail(key: str) -> bytes:
+        if key == keys["sector"]:
+            raise OSError(errno.EIO, "Input/output error")
+        return read(key)
+
+    monkeypatch.setattr(site.spool, "read_image", fail)
+    assert site.spool.recover(site.ledger).lost_images == 2  # the service starts
+    assert site.run() == {"whole": "predicted", "replaced": "lost", "link": "lost"} | {
+        "sector": "lost"
+    }
+    assert len(list((site.folder / "quarantine").iterdir())) == 3
+    site.service = site.fresh()
+    paths["late"] = site.folder / "spool" / f"{site.add('late')}.dcm"
+    paths["late"].write_bytes(b"other")  # while the service runs
+    assert site.run()["late"] == "lost"
+
+
 def test_studies_are_answered_together(site: Site) -> None:
     for number in range(40):
         site.add(str(number), str(number % 8))

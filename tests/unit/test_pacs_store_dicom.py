@@ -19,7 +19,16 @@ from pynetdicom.dimse_primitives import C_ECHO, C_STORE
 
 from dicom_wire import COMMAND, LAST, element, message, value
 from pacs_outbox import CAPTURE, QUICK, REPORT, Outbox, raw_server, result_file, serving, wait_until
-from plainfilm.pacs.outcomes import Outcome, Outgoing, StepSeconds, Unavailable, of_status
+from plainfilm.pacs.ledger import uid_key
+from plainfilm.pacs.outcomes import (
+    FileMeta,
+    Outcome,
+    Outgoing,
+    StepSeconds,
+    Unavailable,
+    of_status,
+    read_meta,
+)
 from plainfilm.pacs.settings import DicomDestination
 from plainfilm.pacs.store_dicom import DicomSender
 
@@ -115,6 +124,17 @@ def test_an_archive_with_implicit_vr_only_gets_the_same_content(tmp_path: Path) 
     with scp(store, syntaxes=[ImplicitVRLittleEndian]) as to:
         assert send(to, path) == ["delivered 0000"]
     assert received[0] == dcmread(path)
+
+
+def test_a_link_or_another_file_is_not_sent(tmp_path: Path) -> None:
+    path = write(tmp_path, "2.25.6")
+    (tmp_path / "link.dcm").symlink_to(path)
+    found = [
+        read_meta(Outgoing(1, "report", one, uid_key(uid)))
+        for one, uid in ((path, "2.25.6"), (path, "2.25.7"), (tmp_path / "link.dcm", "2.25.6"))
+    ]
+    assert isinstance(found[0], FileMeta)
+    assert found[1:] == [Outcome("refused", "file-damaged")] * 2
 
 
 def test_missing_and_damaged_files_do_not_stop_the_others(tmp_path: Path) -> None:

@@ -57,6 +57,10 @@ class _Answer:
     quarantined: bool = False
 
 
+class UnreadableError(Exception):
+    """The disk cannot read one image; the others of its study are answered."""
+
+
 class Answering:
     """Answers studies that are due, while `run` runs.
 
@@ -214,9 +218,15 @@ class Answering:
         """Return the answer to one image."""
         async with self._files:
             try:
-                data = await self._call(self._spool.read_image, one.key)
-            except FileNotFoundError:
-                return _Answer("lost")
+                data = await self._call(self._spool.read_whole_image, one.key, one.sha256)
+            except OSError as error:
+                if error.errno != errno.EIO:
+                    raise
+                if self._failures[one.key] + 1 < _MOST_FAILURES:
+                    raise UnreadableError from error
+                data = None
+            if data is None:
+                return _Answer("lost", quarantined=True)
             try:
                 header = await self._call(read_header, data)
             except HeaderError:

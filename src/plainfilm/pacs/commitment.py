@@ -95,7 +95,7 @@ def _information(results: Sequence[Outgoing], transaction: str) -> Dataset:
     """Return the data set of a request."""
     items = []
     for result in results:
-        meta = read_meta(result.path)
+        meta = read_meta(result)
         if not isinstance(meta, Outcome):
             item = Dataset()
             item.ReferencedSOPClassUID = meta.sop_class

@@ -115,7 +115,9 @@ class Courier:
         pending = {one.id: one for one in batch}
         stored: list[tuple[DueDelivery, Outgoing, Outcome]] = []
         outbox = self._spool.folder / "outbox"
-        outgoing = [Outgoing(one.id, one.kind, outbox / f"{one.result}.dcm") for one in batch]
+        outgoing = [
+            Outgoing(one.id, one.kind, outbox / f"{one.result}.dcm", one.uid) for one in batch
+        ]
         try:
             for result, outcome in self._sender.send(outgoing):
                 due = pending.pop(result.id)

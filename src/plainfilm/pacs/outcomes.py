@@ -6,12 +6,16 @@ kept, because it may quote what it was sent.
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
+from pydicom import Dataset
 from pydicom.filereader import read_file_meta_info
+
+from plainfilm.pacs.ledger import uid_key
 
 _SLOWEST = 16 << 10  # bytes per second
 
@@ -30,11 +34,14 @@ class Outgoing:
         ``report`` or ``capture``.
     path
         Complete DICOM file.
+    uid
+        `plainfilm.pacs.ledger.uid_key` of its SOP Instance UID; None if it is not known.
     """
 
     id: int
     kind: str
     path: Path
+    uid: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,15 +134,16 @@ class FileMeta:
     size: int
 
 
-def read_meta(path: Path) -> FileMeta | Outcome:
-    """Return the UIDs of a file, or why it cannot be sent."""
+def read_meta(result: Outgoing) -> FileMeta | Outcome:
+    """Return the UIDs of a result's file, or why it cannot be sent: also a link or another file."""
     try:
-        meta = read_file_meta_info(path)
+        found = result.path.lstat()
+        meta = read_file_meta_info(result.path) if stat.S_ISREG(found.st_mode) else Dataset()
+        uid = str(meta.MediaStorageSOPInstanceUID)
+        if result.uid not in (None, uid_key(uid)):
+            return Outcome("refused", "file-damaged")
         return FileMeta(
-            str(meta.MediaStorageSOPInstanceUID),
-            str(meta.MediaStorageSOPClassUID),
-            str(meta.TransferSyntaxUID),
-            path.stat().st_size,
+            uid, str(meta.MediaStorageSOPClassUID), str(meta.TransferSyntaxUID), found.st_size
         )
     except FileNotFoundError:
         return Outcome("refused", "file-missing")

@@ -29,6 +29,7 @@ Buffer = bytes | bytearray | memoryview
 
 GIBI = 1 << 30
 _LOCKS = 64
+_LEDGER_BYTES = 16 << 20
 _NO_FILE = {errno.ENOENT, errno.EISDIR, errno.ELOOP, errno.ENXIO, errno.EINVAL}
 """What is missing, or a folder, link, socket or pipe in the place of a file."""
 
@@ -122,9 +123,10 @@ class Spool:
     def write_result(self, key: str, data: Buffer) -> None:
         """Store a result durably; an OSError leaves no incomplete file.
 
-        Results may use the reserve: delivering them makes room again.
+        Results may use most of the reserve, since delivering them makes room again; recording
+        that needs some.
         """
-        self._write(self._results, key, (data,), reserve=0)
+        self._write(self._results, key, (data,), reserve=min(self._reserve // 8, _LEDGER_BYTES))
 
     def read_image(self, key: str) -> bytes:
         """Return an image, also one in quarantine."""
@@ -132,6 +134,16 @@ class Spool:
             return _read(self._images, key)
         except FileNotFoundError:
             return _read(self._quarantine, key)
+
+    def read_whole_image(self, key: str, sha256: str) -> bytes | None:
+        """Return an image; None if it is missing, no regular file, or has another content."""
+        try:
+            data = self.read_image(key)
+        except OSError as error:
+            if error.errno in _NO_FILE:
+                return None
+            raise
+        return data if hashlib.sha256(data_set_of(data)).hexdigest() == sha256 else None
 
     def read_result(self, key: str) -> bytes:
         """Return a result."""
@@ -223,11 +235,11 @@ class Spool:
         lost = []
         for key, sha256 in waiting.items():
             try:
-                whole = hashlib.sha256(data_set_of(self.read_image(key))).hexdigest() == sha256
+                whole = self.read_whole_image(key, sha256) is not None
             except OSError as error:
-                if error.errno not in _NO_FILE:
+                if error.errno != errno.EIO:  # it is tried again when it is answered
                     raise
-                whole = False
+                continue
             if not whole:
                 self.quarantine(key)
                 lost.append(key)

@@ -84,7 +84,7 @@ class DicomSender:
     def send(self, results: Sequence[Outgoing]) -> Iterator[tuple[Outgoing, Outcome]]:
         """Yield the outcome of each result as soon as the archive answers."""
         for result in results:
-            meta = read_meta(result.path)
+            meta = read_meta(result)
             yield result, meta if isinstance(meta, Outcome) else self._send(result, meta)
 
     def _send(self, result: Outgoing, meta: FileMeta) -> Outcome:

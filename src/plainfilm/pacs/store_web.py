@@ -73,7 +73,7 @@ class WebSender:
         uids: list[str] = []
         size = 0
         for result in results:
-            meta = read_meta(result.path)
+            meta = read_meta(result)
             if isinstance(meta, Outcome):
                 yield result, meta
                 continue
