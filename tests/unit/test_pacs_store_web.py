@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -93,7 +94,10 @@ def test_the_archive_judges_each_instance(files: list[Path]) -> None:
 def test_an_instance_among_the_failed_ones_is_not_delivered(files: list[Path]) -> None:
     body = stow([], {"2.25.901": 0xB000, "2.25.902": 0x0111, "2.25.903": 0})
     with web_server(lambda handler, _: answer(handler, 202, body)) as (url, _requests):
-        assert send(url, files) == ["refused B000", "delivered 0111", "refused 0000"]
+        assert send(url, files) == ["refused no-reason", "delivered 0111", "refused no-reason"]
+    body = stow(UIDS, {"2.25.902": 0xA700})
+    with web_server(lambda handler, _: answer(handler, 202, body)) as (url, _requests):
+        assert send(url, files) == ["delivered 0000", "later A700", "delivered 0000"]
 
 
 def test_an_instance_that_the_response_does_not_name_is_sent_alone(files: list[Path]) -> None:
@@ -114,6 +118,35 @@ def test_an_instance_that_the_response_does_not_name_is_sent_alone(files: list[P
 def test_an_archive_that_changes_uids_does_not_get_copies_for_ever(files: list[Path]) -> None:
     with web_server(lambda handler, _: answer(handler, 200, stow(["1.9.9"]))) as (url, _requests):
         assert send(url, files[:1]) == ["delivered 0000"]
+
+
+def test_a_response_that_comes_twice_is_not_the_one_to_the_next_request(tmp_path: Path) -> None:
+    asked: list[int] = []
+    sent = threading.Event()
+
+    def twice(own: socket.socket) -> None:
+        for body in (stow(["2.25.901"]), stow((), {"2.25.902": 0xC000})):
+            while b"--\r\n" not in own.recv(1 << 16):
+                pass
+            asked.append(1)
+            head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body)
+            own.sendall(head + body)
+            if len(asked) == 1:
+                time.sleep(0.05)
+                own.sendall(head + body)
+                sent.set()
+
+    paths = [tmp_path / f"{uid}.dcm" for uid in UIDS[:2]]
+    for path, uid in zip(paths, UIDS, strict=False):
+        path.write_bytes(result_file(uid))
+    with raw_server(twice) as port:
+        sender = WebSender(WebDestination(f"http://127.0.0.1:{port}"), seconds=QUICK)
+        found = []
+        for path in paths:
+            found += [outcome for _, outcome in sender.send([Outgoing(0, "report", path)])]
+            assert sent.wait(5)
+        sender.close()
+    assert [one.verdict for one in found] == ["delivered", "later"]
 
 
 @pytest.mark.parametrize(
@@ -215,6 +248,10 @@ BAD: dict[str, tuple[Callable[[socket.socket], object], str]] = {
     "closes": (lambda own: own.recv(10), "later no-answer"),
     "garbage": (lambda own: own.sendall(b"\x02\x00\xff" * 5000), "later"),
     "endless fields": (lambda own: endless(own, b"X-A: " + b"x" * 60_000), "later invalid-answer"),
+    "half a head": (
+        lambda own: own.sendall(b"HTTP/1.1 200 OK\r\nX-A: b\r\n"),
+        "later invalid-answer",
+    ),
     "endless body": (lambda own: endless(own, b"\r\n" + b"x" * 65_536), "later invalid-answer"),
     "huge length": (
         lambda own: endless(own, b"Content-Length: 99999999999\r\n\r\n" + b"x" * 65_536),

@@ -66,6 +66,7 @@ class WebSender:
         self._most = _MOST_REQUEST
         self._connection: http.client.HTTPConnection | None = None
         self._fields: dict[str, str] = {}
+        self._named: set[str] = set()  # sent and answered over this connection
 
     def send(self, results: Sequence[Outgoing]) -> Iterator[tuple[Outgoing, Outcome]]:
         """Send results together; where that fails, one by one."""
@@ -93,11 +94,16 @@ class WebSender:
         if concerns_all(answer):
             raise Unavailable(whole)
         known = read_answer(answer)
+        is_old = bool(known.keys() & self._named)  # a response to another request, again
+        self._named |= known.keys() & {*uids}
         for result, uid in zip(group, uids, strict=True):
             if uid in known:
                 yield result, known[uid]
             elif len(group) > 1:
                 yield from self._send([result], [uid])
+            elif is_old:
+                self.close()
+                yield result, Outcome("later", "invalid-answer")
             else:
                 # An archive may name no instance that it cannot read, and may change UIDs.
                 yield result, next(iter(known.values())) if len(known) == 1 else whole
@@ -190,7 +196,7 @@ class WebSender:
             if self._url.scheme == "https"
             else http.client.HTTPConnection(host, port, timeout=seconds)
         )
-        self._connection, self._fields = connection, fields
+        self._connection, self._fields, self._named = connection, fields, set()
         connection.connect()
         connection.sock.settimeout(self._seconds.answer)
         return connection

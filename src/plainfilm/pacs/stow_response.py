@@ -33,7 +33,9 @@ class Answer:
 def read_response(response: http.client.HTTPResponse) -> Answer:
     """Read a response; raise HTTPException if it is too large or incomplete."""
     body = response.read(_MOST_ANSWER + 1)
-    if len(body) > _MOST_ANSWER or response.length:
+    # A head that ends early has no error; a success has a length, or a body until the end.
+    cut = not body and response.length is None and not response.chunked and response.status < 300
+    if len(body) > _MOST_ANSWER or response.length or cut:
         raise http.client.IncompleteRead(b"")
     return Answer(response.status, body, _retry_after(response.headers.get("Retry-After", "")))
 
@@ -58,12 +60,11 @@ def read_answer(answer: Answer) -> dict[str, Outcome]:
         found = json.loads(answer.body)
         found = found[0] if isinstance(found, list) else found
         known = {
-            _value(item, _UID) or "": _of_reason(_number(item, _REASON))
-            for item in found.get(_FAILED, {}).get("Value", ())
+            str(_value(item, _UID)): Outcome("delivered", f"{_number(item, _WARNING):04X}")
+            for item in found.get(_STORED, {}).get("Value", ())
         }
-        for item in found.get(_STORED, {}).get("Value", ()):
-            stored = Outcome("delivered", f"{_number(item, _WARNING):04X}")
-            known[str(_value(item, _UID))] = stored
+        for item in found.get(_FAILED, {}).get("Value", ()):
+            known[_value(item, _UID) or ""] = _of_reason(_number(item, _REASON))
     except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError):
         return {}
     return known
@@ -73,7 +74,7 @@ def _of_reason(reason: int) -> Outcome:
     """Return the outcome of a failed instance; the archive may have it already."""
     outcome = of_status(reason)
     stored = outcome.verdict == "delivered" and reason != 0x0111
-    return Outcome("refused", outcome.status) if stored else outcome
+    return Outcome("refused", "no-reason") if stored else outcome
 
 
 def _value(item: Any, tag: str) -> Any:
