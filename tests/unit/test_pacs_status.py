@@ -102,6 +102,9 @@ def test_the_status_as_a_document(folder, capsys):
     assert main(["pacs", "status", str(folder), "--json"]) == 1
     document = PacsStatus.from_json(json.loads(capsys.readouterr().out))
     assert document.attention == ("parked", "class-refused", "lost", "fetches")
+    with contextlib.closing(sqlite3.connect(folder / LEDGER)) as rows, rows:
+        rows.execute("UPDATE images SET received = received - 7300 WHERE state = 'received'")
+    assert read_status(folder).attention[-1] == "waiting"
     assert document.ledger.refused == {"view": 2, "corrupt": 1}
     assert document.ledger == read_status(folder).ledger
 

@@ -17,6 +17,8 @@ from plainfilm.pacs.state_folder import LEDGER, check_platform, service_process
 
 __all__ = ["PacsStatus", "describe_status", "read_status"]
 
+_LONG_SECONDS = 2 * 3600.0
+
 
 @dataclass(frozen=True, slots=True)
 class PacsStatus(Document):
@@ -37,7 +39,8 @@ class PacsStatus(Document):
     free_bytes
         Free space of the file system of the folder.
     attention
-        What a person has to act on: ``parked``, ``class-refused``, ``lost``, ``fetches``.
+        What a person has to act on: ``parked``, ``class-refused``, ``lost``, ``fetches``, or
+        ``waiting``: an image waits for more than two hours.
     """
 
     SCHEMA: ClassVar[int] = 1
@@ -67,17 +70,17 @@ def read_status(folder: Path) -> PacsStatus:
         summary = ledger.summary()
         process = service_process(folder)
         return PacsStatus(
-            time=time.time(),
+            time=(now := time.time()),
             running=process is not None,
             process=process or None,
             ledger=summary,
             quarantined=sum(1 for _ in spool.quarantined()),
             free_bytes=spool.free(),
-            attention=tuple(_attention(summary)),
+            attention=tuple(_attention(summary, now)),
         )
 
 
-def _attention(summary: Summary) -> Iterator[str]:
+def _attention(summary: Summary, now: float) -> Iterator[str]:
     """Yield the reasons why a person has to act."""
     if any(one.parked for one in summary.destinations):
         yield "parked"
@@ -87,6 +90,8 @@ def _attention(summary: Summary) -> Iterator[str]:
         yield "lost"
     if summary.given_up:
         yield "fetches"
+    if summary.oldest is not None and now - summary.oldest > _LONG_SECONDS:
+        yield "waiting"
 
 
 _REMEDIES = {
@@ -95,6 +100,8 @@ _REMEDIES = {
     "plainfilm pacs retry",
     "fetches": "fetches given up: correct what the reason says, then run plainfilm pacs retry",
     "lost": "lost images: let the archive send them to the service again",
+    "waiting": "images that wait for hours: start the service, make room on the disk, or look at "
+    "the log",
 }
 
 
