@@ -46,17 +46,24 @@ class Archive:
         pass
 
 
-def deliver(outbox: Outbox, archive: Archive, condition: Callable[[], bool]) -> Courier:
-    """Deliver until a condition holds."""
+def deliver(
+    outbox: Outbox,
+    archive: Archive,
+    condition: Callable[[], bool],
+    backoff: Backoff = Backoff(0.01, 0.1),  # noqa: B008
+    *,
+    pauses: bool = False,
+) -> Courier:
+    """Deliver until a condition holds, and the destination pauses if asked for."""
     stop = threading.Event()
     report = DeliveryReport(1, Log(outbox.lines), outbox.deliveries)
     courier = Courier(
-        TO.name, archive, outbox.ledger, outbox.spool, report, stop=stop, backoff=Backoff(0.01, 0.1)
+        TO.name, archive, outbox.ledger, outbox.spool, report, stop=stop, backoff=backoff
     )
     thread = threading.Thread(target=courier.run)
     thread.start()
     try:
-        assert wait_until(condition)
+        assert wait_until(lambda: condition() and (courier.pauses or not pauses))
     finally:
         stop.set()
         courier.woken.set()
@@ -85,6 +92,20 @@ def test_a_full_disk_at_the_commit_sends_again(
     assert sum(archive.attempts.values()) == 5
     assert {state for state, _ in outbox.states()} == {"delivered"}
     assert "SECRET" not in outbox.lines.getvalue()
+
+
+def test_a_destination_pauses_while_nothing_can_be_recorded(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outbox.add([TO], ["1"])
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(outbox.ledger, "delivered", full)
+    monkeypatch.setattr(outbox.ledger, "postpone", full)
+    archive = Archive(lambda name, attempt: SENT)
+    deliver(outbox, archive, lambda: bool(archive.attempts), Backoff(60, 60), pauses=True)
 
 
 def test_an_error_of_a_library_concerns_one_result(outbox: Outbox) -> None:

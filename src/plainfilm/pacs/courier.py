@@ -90,7 +90,9 @@ class Courier:
             except Exception as error:
                 errors += 1
                 self._report.error(error)
-                self._stop.wait(self._backoff.seconds(errors))
+                self._pause = self._backoff.seconds(errors)
+                self._stop.wait(self._pause)
+                self._pause = 0.0
         self._sender.close()
 
     def _step(self) -> None:
