@@ -94,9 +94,9 @@ def make_server(settings: ListenSettings, receiver: Receiver, counts: Counts) ->
 
 
 def configure_libraries() -> None:
-    """Let pynetdicom check UIDs, keep messages in memory and be silent."""
+    """Let pynetdicom keep messages in memory and be silent."""
     mute_libraries()
-    _config.ENFORCE_UID_CONFORMANCE = True
+    _config.ENFORCE_UID_CONFORMANCE = False  # else the sender gets no status, but an abort
     _config.LOG_HANDLER_LEVEL = "none"
     _config.LOG_REQUEST_IDENTIFIERS = _config.LOG_RESPONSE_IDENTIFIERS = False
     _config.STORE_RECV_CHUNKED_DATASET = False
