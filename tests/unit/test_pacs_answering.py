@@ -18,7 +18,7 @@ import pytest
 
 pytest.importorskip("pynetdicom")
 
-from pacs_files import chest, to_bytes
+from pacs_files import SECONDARY_CAPTURE, chest, to_bytes
 from plainfilm.inference.answer import Answer
 from plainfilm.inference.codes import InferenceError
 from plainfilm.inference.limits import InferenceLimits
@@ -196,7 +196,7 @@ def test_an_image_with_which_the_process_died_often_is_refused_alone(site: Site)
 
 def test_missing_files_own_results_and_versions(site: Site) -> None:
     site.add("gone", "a")
-    site.add("own", "b", ManufacturerModelName="plainfilm", Manufacturer="plainfilm")
+    site.add("own", "b", ManufacturerModelName="plainfilm", SOPClassUID=SECONDARY_CAPTURE)
     site.add("same", "c")
     uid, data = (
         uid_key("same"),

@@ -20,12 +20,14 @@ from pydicom.uid import (
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
+    SecondaryCaptureImageStorage,
 )
 from pydicom.valuerep import validate_value
 
 from pacs_files import odd_chests
 from plainfilm.pacs.codes import read_codes
 from plainfilm.pacs.header import HeaderError, read_header
+from plainfilm.pacs.identifiers import is_uid
 from plainfilm.pacs.report import make_report
 from plainfilm.pacs.results import AnsweredImage, Model, Refusal
 from plainfilm.records import Task
@@ -98,9 +100,7 @@ def test_a_file_without_preamble_is_read(syntax: str) -> None:
     assert read_header(encode(image(), syntax, preamble=False)).study_uid == STUDY
 
 
-@pytest.mark.parametrize(
-    "keyword", ["SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"]
-)
+@pytest.mark.parametrize("keyword", ["SOPClassUID", "SOPInstanceUID", "StudyInstanceUID"])
 def test_a_missing_uid_is_an_error(keyword: str) -> None:
     with pytest.raises(HeaderError, match=keyword):
         read_header(encode(image(**{keyword: None}), preamble=False))
@@ -124,7 +124,17 @@ def test_a_header_has_no_text_form() -> None:
 
 
 def test_own_results_are_recognised() -> None:
-    assert read_header(encode(image(ManufacturerModelName="plainfilm"))).is_own_result
+    own = image(ManufacturerModelName="plainfilm")
+    assert not read_header(encode(own)).is_own_result
+    own.SOPClassUID = SecondaryCaptureImageStorage
+    assert read_header(encode(own)).is_own_result
+
+
+@pytest.mark.parametrize("uid", [None, b"1.2.03"])
+def test_an_image_without_a_valid_series_has_a_report(uid: bytes | None) -> None:
+    data = encode(image(SeriesInstanceUID=None if uid is None else "1.2.33"))
+    header = read_header(data.replace(b"1.2.33", uid or b""))
+    assert is_uid(str(header.evidence.SeriesInstanceUID))
 
 
 def test_a_deflated_bomb_costs_little() -> None:

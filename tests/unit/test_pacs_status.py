@@ -122,6 +122,15 @@ def test_status_is_0_if_nothing_needs_a_person(tmp_path, capsys):
     assert "person" not in capsys.readouterr().out
 
 
+def test_an_image_without_report_needs_a_person(tmp_path, capsys):
+    folder = tmp_path / "new"
+    with StateLock(folder), Ledger.open(folder / LEDGER) as ledger:
+        ledger.add_image("image", uid_key("image"), "sha", uid_key("study"))
+        ledger.finish({"image": "no-header"}, [], [])
+    assert main(["pacs", "status", str(folder)]) == 1
+    assert "images without a report" in capsys.readouterr().out
+
+
 def test_retry_is_seen_by_a_running_service(folder, capsys):
     with Ledger.open(folder / LEDGER) as service:
         assert service.due_deliveries("A@host:104", time.time(), 9) == []

@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from plainfilm.bundle.rejection import CHEST, RADIOGRAPHS
 from plainfilm.inference.codes import IMAGE_CODES
-from plainfilm.pacs.header import Header
+from plainfilm.pacs.header import IMAGE_CLASSES, Header
 from plainfilm.pacs.results import Refusal
 from plainfilm.prediction import Prediction
 
@@ -33,8 +33,7 @@ REFUSALS = MappingProxyType(
 )
 """Reasons why an image has no probability in its report: code to sentence."""
 
-_CR, _DX = "1.2.840.10008.5.1.4.1.1.1", "1.2.840.10008.5.1.4.1.1.1.1"
-_FOR_PROCESSING = f"{_DX}.1"
+_FOR_PROCESSING = "1.2.840.10008.5.1.4.1.1.1.1.1"
 _SECONDARY_CAPTURE = re.compile(r"1\.2\.840\.10008\.5\.1\.4\.1\.1\.7(\.[1-4])?")
 _FRONTAL = ("", "AP", "PA")
 
@@ -63,7 +62,7 @@ def _code(header: Header, secondary_capture: bool) -> str | None:
     if header.sop_class == _FOR_PROCESSING or header.presentation == "FOR PROCESSING":
         return "for-processing"
     captured = secondary_capture and _SECONDARY_CAPTURE.fullmatch(header.sop_class)
-    if header.sop_class not in (_CR, _DX) and not captured:
+    if header.sop_class not in IMAGE_CLASSES and not captured:
         return "other-class"
     if header.modality and header.modality not in RADIOGRAPHS:
         return "other-modality"

@@ -93,7 +93,7 @@ class Answering:
         self._is_full = False  # the disk: one study at a time may still find room
         self._loop: asyncio.AbstractEventLoop | None = None
         self.outcomes = Count("outcome")
-        for outcome in ("predicted", "failed", "lost", *REFUSALS):
+        for outcome in ("predicted", "failed", "lost", "no-header", *REFUSALS):
             self.outcomes.add(outcome, count=0)
 
     def wake(self) -> None:

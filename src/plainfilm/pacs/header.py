@@ -16,14 +16,17 @@ from pydicom.dataset import Dataset
 
 from plainfilm.errors import DataError
 from plainfilm.pacs.identifiers import is_uid
-from plainfilm.pacs.results import MODEL_NAME
+from plainfilm.pacs.results import MODEL_NAME, derived_uid
 from plainfilm.pixels.dicom_file import QUIET_PYDICOM, read_selected
 from plainfilm.pixels.element_reader import Selection, tags_of
 from plainfilm.pixels.isolation import ISOLATION
 from plainfilm.pixels.metadata import read_metadata
 from plainfilm.pixels.used_elements import USED
 
-__all__ = ["Header", "HeaderError", "read_header"]
+__all__ = ["IMAGE_CLASSES", "Header", "HeaderError", "read_header"]
+
+IMAGE_CLASSES = ("1.2.840.10008.5.1.4.1.1.1", "1.2.840.10008.5.1.4.1.1.1.1")
+"""Storage classes: CR, and DX for presentation."""
 
 _NAMES = ("PatientName", "ReferringPhysicianName")
 _IDENTIFIERS = {"PatientID": 64, "IssuerOfPatientID": 64, "AccessionNumber": 16, "StudyID": 16}
@@ -75,7 +78,7 @@ class Header:
     is_lossy
         Whether the header states that the image was ever compressed with a loss.
     is_own_result
-        Whether plainfilm made the image.
+        Whether plainfilm made this object, which is no radiograph.
     """
 
     evidence: Dataset
@@ -135,7 +138,8 @@ def _header(found: Dataset) -> Header:
         presentation=intent if intent in ("FOR PRESENTATION", "FOR PROCESSING") else "",
         burned_in=burned_in if (burned_in := _code(found, "BurnedInAnnotation")) in _FLAGS else "",
         is_lossy=_code(found, "LossyImageCompression") == "01",
-        is_own_result=_text(found, "ManufacturerModelName") == MODEL_NAME,
+        is_own_result=_text(found, "ManufacturerModelName") == MODEL_NAME
+        and evidence.SOPClassUID not in IMAGE_CLASSES,
     )
 
 
@@ -145,6 +149,9 @@ def _evidence(found: Dataset, modality: str) -> Dataset:
     evidence.SpecificCharacterSet = "ISO_IR 192"
     for keyword in _UIDS:
         uid = _code(found, keyword)
+        if keyword == "SeriesInstanceUID" and not is_uid(uid):
+            # The report must name a series; viewers find the image by its own UID.
+            uid = derived_uid("series", evidence.StudyInstanceUID, uid)
         if not is_uid(uid):
             raise HeaderError(f"the image has no valid {keyword}")
         setattr(evidence, keyword, uid)

@@ -16,7 +16,8 @@ REMEDIES = {
     "refused_memory": "several senders sent large images at once, too slowly; set a lower number "
     "of connections there",
     "no_resources": "free space on the disk of --state; the sender keeps the image",
-    "mismatched": "the UIDs of the command and of the data set differ; correct the sender",
+    "mismatched": "the UIDs of the command and of the data set differ, or that of the study is not "
+    "valid; correct the sender",
     "unsupported": "send CR and DX images only, or add --secondary-capture",
     "unreadable": "the sender's data set is damaged; check its transfer syntax",
     "ignored": "an image came with more than 5 different contents; check what forwards it",

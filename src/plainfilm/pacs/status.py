@@ -39,8 +39,8 @@ class PacsStatus(Document):
     free_bytes
         Free space of the file system of the folder.
     attention
-        What a person has to act on: ``parked``, ``class-refused``, ``lost``, ``fetches``, or
-        ``waiting``: an image waits for more than two hours.
+        What a person has to act on: ``parked``, ``class-refused``, ``lost``, ``no-report``,
+        ``fetches``, or ``waiting``: an image waits for more than two hours.
     """
 
     SCHEMA: ClassVar[int] = 1
@@ -88,12 +88,15 @@ def _attention(summary: Summary, now: float) -> Iterator[str]:
         yield "class-refused"
     if summary.lost:
         yield "lost"
+    if not _WITHOUT_REPORT.isdisjoint(summary.refused):
+        yield "no-report"
     if summary.given_up:
         yield "fetches"
     if summary.oldest is not None and now - summary.oldest > _LONG_SECONDS:
         yield "waiting"
 
 
+_WITHOUT_REPORT = frozenset({"no-header", "failed"})
 _REMEDIES = {
     "parked": "parked results: correct what the status says, then run plainfilm pacs retry",
     "class-refused": "refused kinds of results: let the destination accept them, then run "
@@ -102,6 +105,7 @@ _REMEDIES = {
     "lost": "lost images: let the archive send them to the service again",
     "waiting": "images that wait for hours: start the service, make room on the disk, or look at "
     "the log",
+    "no-report": "images without a report (no-header, failed): look at them in quarantine",
 }
 
 
