@@ -237,6 +237,15 @@ def test_a_series_that_cannot_be_listed_is_tried_a_few_times(trial: Trial) -> No
     assert trial.archive.fetched == [good]
 
 
+def test_a_series_that_can_be_listed_later_is_no_failure_any_more(trial: Trial) -> None:
+    trial.archive.files["1.9"] = {"": WebError("http-500")}
+    trial.poll()
+    assert not trial.ledger.is_done()
+    trial.archive.files["1.9"] = {}
+    trial.poll(2)
+    assert trial.ledger.is_done()
+
+
 def test_an_instance_with_which_the_archive_fails_stops_the_others_for_a_round(
     trial: Trial,
 ) -> None:

@@ -154,6 +154,7 @@ class Poller:
         except WebError as error:
             self._fail(key, error)
             return
+        self.ledger.fetched(key)
         classes = self.settings.classes
         uids = {uid_key(one.uid): one.uid for one in found if one.sop_class in classes | {""}}
         for instance in self.ledger.to_fetch(uids):
