@@ -102,11 +102,14 @@ def test_the_status_as_a_document(folder, capsys):
     assert main(["pacs", "status", str(folder), "--json"]) == 1
     document = PacsStatus.from_json(json.loads(capsys.readouterr().out))
     assert document.attention == ("parked", "class-refused", "lost", "fetches")
+    assert document.ledger.refused == {"view": 2, "corrupt": 1}
+    assert document.ledger == read_status(folder).ledger
+
+
+def test_an_image_that_waits_for_hours_needs_attention(folder):
     with contextlib.closing(sqlite3.connect(folder / LEDGER)) as rows, rows:
         rows.execute("UPDATE images SET received = received - 7300 WHERE state = 'received'")
     assert read_status(folder).attention[-1] == "waiting"
-    assert document.ledger.refused == {"view": 2, "corrupt": 1}
-    assert document.ledger == read_status(folder).ledger
 
 
 def test_the_status_of_a_running_service(folder, capsys):
