@@ -203,6 +203,27 @@ def test_storage_commitment(ledger, clock):
     assert len(ledger.due_deliveries("a", clock.now, 16)) == 2
 
 
+def test_an_archive_may_confirm_after_it_was_asked_again(ledger, clock):
+    deliver(ledger, "a")
+    (one,) = ledger.due_deliveries("a", clock.now, 1)
+    for number in range(50):
+        ledger.committing(one.id, f"1.2.{number}", due=clock.now)
+        ledger.postpone(one.id, clock.now, "no-answer")
+    ledger.committing(one.id, "1.2.99", due=clock.now + 60)
+    assert ledger.committed("1.2.0", [one.uid], []) == []
+    assert ledger.committed("1.2.20", [one.uid], []) == [one.result]
+
+
+def test_a_clock_that_is_set_back_and_a_retry_make_deliveries_due(ledger, clock):
+    deliver(ledger, "a")
+    (one,) = ledger.due_deliveries("a", clock.now, 1)
+    ledger.postpone(one.id, clock.now + 3600, "http-503")
+    assert ledger.due_deliveries("a", clock.now, 1) == []
+    assert len(ledger.due_deliveries("a", clock.now - 3600, 1)) == 1
+    assert ledger.retry() == 1
+    assert len(ledger.due_deliveries("a", clock.now, 1)) == 1
+
+
 def test_a_delivery_that_is_removed_while_it_is_sent_is_no_error(ledger, clock):
     deliver(ledger, "a")
     (one,) = ledger.due_deliveries("a", clock.now, 1)

@@ -138,9 +138,9 @@ def test_retry_is_seen_by_a_running_service(folder, capsys):
     with Ledger.open(folder / LEDGER) as service:
         assert service.due_deliveries("A@host:104", time.time(), 9) == []
         assert main(["pacs", "retry", str(folder)]) == 0
-        assert capsys.readouterr().out == "2 deliveries are due again\n1 fetch is due again\n"
+        assert capsys.readouterr().out == "3 deliveries are due again\n1 fetch is due again\n"
         due = service.due_deliveries("A@host:104", time.time(), 9)
-        assert [one.attempts for one in due] == [0, 0]
+        assert [one.attempts for one in due] == [0, 0, 0]
     assert main(["pacs", "retry", str(folder)]) == 0
     assert capsys.readouterr().out == "0 deliveries are due again\n"
 

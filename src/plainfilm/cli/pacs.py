@@ -6,11 +6,11 @@ runs, which sees the changes without a restart, and while it is stopped.
 status prints how many images were received, wait or are answered, and what each destination has;
 the exit status is 1 if a person has to act: results are parked or of a kind that a destination
 refuses, fetches were given up, a file was lost, or an image waits for more than two hours. retry
-delivers parked and refused results again, and repeats fetches that were given up. purge removes
-files in quarantine, and forgets images and results that were finished for longer than --older-
-than. If such an image is sent or found again, it is answered again. Images that wait, and results
-that a destination needs, are never removed; with --parked, results and fetches are given up that
-have stopped for that long.
+delivers parked, refused and postponed results now, and repeats fetches that were given up. purge
+removes files in quarantine, and forgets images and results that were finished for longer than
+--older-than. If such an image is sent or found again, it is answered again. Images that wait, and
+results that a destination needs, are never removed; with --parked, results and fetches are given
+up that have stopped for that long.
 """
 
 from __future__ import annotations

@@ -32,7 +32,8 @@ class ClientSocket(AssociationSocket):  # type: ignore[misc]
     """A socket with limits; it keeps why the connection failed."""
 
     step = 60.0
-    most = 1 << 20
+    most = 1 << 17  # bytes of an answer; pynetdicom decodes all
+    target: tuple[str, int]
     failure: OSError | None = None
     socket: Any
 
@@ -40,8 +41,10 @@ class ClientSocket(AssociationSocket):  # type: ignore[misc]
         """Connect, and negotiate TLS, within the time limit."""
         own: Any = self.socket
         try:
-            own.settimeout(self.assoc.connection_timeout)
-            own.connect(primitive.address_info.as_tuple)
+            own.close()
+            # pynetdicom tries one address of a name only.
+            own = socket.create_connection(self.target, self.assoc.connection_timeout)
+            self.socket = own
             # Else each command waits 40 ms for the acknowledgement of the one before.
             own.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self.tls_args:
@@ -136,10 +139,11 @@ class _ClientAE(AE):  # type: ignore[misc]
     """An application entity whose associations use ``ClientSocket``."""
 
     step = 60.0
+    target: tuple[str, int]
 
     def _create_socket(self, assoc: Any, address: Any, tls_args: Any) -> ClientSocket:
         own = ClientSocket(assoc, address=address)
-        own.tls_args, own.step = tls_args, self.step
+        own.tls_args, own.step, own.target = tls_args, self.step, self.target
         _contain(assoc)
         return own
 
@@ -180,7 +184,10 @@ class ArchiveConnection:
         self._entity.connection_timeout = seconds.connect
         self._entity.acse_timeout = seconds.negotiate
         self._entity.dimse_timeout = self._entity.network_timeout = seconds.answer
-        self._entity.step = seconds.answer
+        self._entity.step, self._entity.target = (
+            seconds.answer,
+            (destination.host, destination.port),
+        )
         self._association: Association | None = None
         self.answers = Answers()
 

@@ -16,7 +16,8 @@ from plainfilm.pacs.database import Database
 
 __all__ = ["NEEDED", "Deliveries", "DueDelivery", "needed_of"]
 
-_LEAP = 2 * 86400.0  # no delivery is postponed longer; if it seems so, the clock was set back
+_LEAP = 4500.0  # seconds; no delivery is postponed longer; if it seems so, the clock was set back
+_TRANSACTIONS = 48 * 33  # characters: hashes of an hourly request for two days
 NEEDED = "state IN ('waiting', 'committing', 'parked', 'class-refused')"
 """Condition of the deliveries for which a result stays in the outbox."""
 
@@ -73,8 +74,7 @@ class Deliveries(Database):
         with self._writing() as rows:
             rows.execute(
                 "UPDATE deliveries SET attempts = attempts + 1, due = ?, status = ?, "
-                "state = 'waiting', commitment = NULL "
-                "WHERE id = ? AND state IN ('waiting', 'committing')",
+                "state = 'waiting' WHERE id = ? AND state IN ('waiting', 'committing')",
                 (due, status, id),
             )
 
@@ -103,13 +103,14 @@ class Deliveries(Database):
         """Record that a result is stored and the archive was asked to confirm it.
 
         Without a confirmation, it is sent again at the Unix time ``due``. Of the transaction's UID
-        only a hash is recorded.
+        only a hash is recorded, with those of earlier ones: an archive may confirm a day later.
         """
         with self._writing() as rows:
             rows.execute(
-                "UPDATE deliveries SET state = 'committing', commitment = ?, due = ?, since = ? "
+                "UPDATE deliveries SET state = 'committing', due = ?, since = ?, "
+                "commitment = substr(? || ' ' || coalesce(commitment, ''), 1, ?) "
                 "WHERE id = ? AND state IN ('waiting', 'committing')",
-                (_hash(transaction), due, self._clock(), id),
+                (due, self._clock(), _hash(transaction), _TRANSACTIONS, id),
             )
 
     def committed(
@@ -124,7 +125,7 @@ class Deliveries(Database):
         with self._writing() as rows:
             asked = rows.execute(
                 "SELECT id, result, uid FROM deliveries JOIN results ON results.key = result "
-                "WHERE state = 'committing' AND commitment = ?",
+                "WHERE state = 'committing' AND commitment > '' AND instr(commitment, ?)",
                 (_hash(transaction),),
             ).fetchall()
             done = []
@@ -173,13 +174,13 @@ class Deliveries(Database):
         return max(0, images)
 
     def retry(self) -> int:
-        """Make parked and class-refused deliveries due now; return their number."""
+        """Make deliveries that are parked, refused or postponed due now; return their number."""
         now = self._clock()
         with self._writing() as rows:
             return rows.execute(
                 "UPDATE deliveries SET state = 'waiting', attempts = 0, due = ?, since = ? "
-                "WHERE state IN ('parked', 'class-refused')",
-                (now, now),
+                "WHERE state IN ('parked', 'class-refused') OR (state = 'waiting' AND due > ?)",
+                (now, now, now),
             ).rowcount
 
     def _set(self, rows: sqlite3.Connection, id: int, state: str, status: str) -> None:

@@ -42,6 +42,8 @@ from plainfilm.pacs.ledger import Ledger, uid_key
 from plainfilm.pacs.messages import LONGEST_REPORT
 from plainfilm.pacs.spool import Spool
 
+_REPORTS = (1, 2)  # event types: everything was stored, or something failed
+_NO_SUCH_EVENT = 0x0113
 SUCCESS, NO_RESOURCES, MISMATCH, UNREADABLE = 0x0000, 0xA700, 0xA900, 0xC000
 NOT_SUPPORTED, PROCESSING_FAILURE = 0x0122, 0x0110
 
@@ -146,6 +148,8 @@ class Receiver:
                 raise ValueError  # it may be deflated
             if event.request.EventInformation.getbuffer().nbytes > LONGEST_REPORT:
                 raise ValueError
+            if event.event_type not in _REPORTS:
+                return _NO_SUCH_EVENT, None
             information = event.event_information
             transaction = str(information.TransactionUID)
             stored = _references(information, "ReferencedSOPSequence")
