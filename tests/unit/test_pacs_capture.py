@@ -154,7 +154,7 @@ def test_an_absent_label_has_no_colours() -> None:
         "ill: absent, probability 0.20 (threshold 0.61, balanced)",
         "Research only. Not for diagnosis.",
         "Trained on S. It may fail on images of another site.",
-        "No colours: the model reports no finding.",
+        "No colours: no finding is present or undetermined.",
         "Model ward, bundle 70803e4a, plainfilm 0.1.0",
     ]
     assert "No colours: this model has no heat map." in texts(model(), answered(PRESENT))

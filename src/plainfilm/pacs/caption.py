@@ -67,7 +67,7 @@ def caption(model: Model, image: AnsweredImage) -> list[Line]:
         lines.append(Line(f"and {len(hidden)} more ({counts}): see the report"))
     label, has_map = choose_label(model, image.prediction), image.heatmap is not None
     if label is None:
-        text = "No colours: the model reports no finding."
+        text = "No colours: no finding is present or undetermined."
     elif has_map:
         name = _name(model, label)
         text = f"The colours show what the network used for {name}, not where disease is."

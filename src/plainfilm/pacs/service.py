@@ -119,6 +119,9 @@ def _open(settings: ServiceSettings) -> Iterator[Parts]:
             parked=parked,
             waiting=len(ledger.waiting_images()),
         )
+        if not spool.has_room():
+            remedy = "free some space, or lower --reserve-mb: images are refused until then"
+            log.write("disk-full", free_bytes=spool.free(), remedy=remedy)
         yield Parts(
             settings, log, lock, ledger, spool, codes, engine, delivery, deliveries, listener
         )
