@@ -127,7 +127,7 @@ class Courier:
                     stored.append((due, result, outcome))
                 else:
                     self._record(due, outcome)
-                self._judge(outcome)
+                    self._judge(outcome)
                 if self._pause or self._stop.is_set():
                     break
         except Unavailable as error:
@@ -207,12 +207,11 @@ class Courier:
             self._ledger.committing(due.id, transaction, due=until)
             self._report.stored(due, outcome)
         asked = committer.request_commitment([result for _, result, _ in stored], transaction)
+        self._judge(asked)
         if asked.verdict == "delivered":
             return
         refused = asked.verdict == "class-refused"
         if refused:
             self._report.commitment_refused(asked)
-        else:
-            self._judge(asked)
         for due, _, outcome in stored:
             self._record(due, outcome if refused else replace(asked, status="not-committed"))
