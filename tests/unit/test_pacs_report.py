@@ -20,6 +20,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.sr.codedict import codes as public
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 pytest.importorskip("highdicom", reason="needs highdicom, of the extra [test]")
 
@@ -36,7 +37,14 @@ from plainfilm.pacs.codes import read_codes
 from plainfilm.pacs.header import read_header
 from plainfilm.pacs.report import make_report, make_reports
 from plainfilm.pacs.result_trial import check_codes
-from plainfilm.pacs.results import AnsweredImage, Model, Refusal, Result, describe_origin
+from plainfilm.pacs.results import (
+    AnsweredImage,
+    Model,
+    Refusal,
+    Result,
+    content_hash,
+    describe_origin,
+)
 from plainfilm.prediction import Prediction
 from plainfilm.records import OperatingPoint, Task
 
@@ -274,6 +282,19 @@ def test_images_of_one_study_share_a_report(tmp_path: Path) -> None:
     assert report(*reversed(images)).uid == result.uid
     other = AnsweredImage(images[0].header, "cd" * 32, images[0].prediction)
     assert report(other, *images[1:]).uid != result.uid
+
+
+def test_the_encoding_of_an_image_does_not_matter_and_what_results_show_does() -> None:
+    def made(answer: Prediction, grey: int = 0, syntax: str = "", **changes: Any) -> str:
+        data = encode(image(**changes), syntax or ExplicitVRLittleEndian)
+        picture = np.full((8, 8), grey, np.uint8)
+        return content_hash(AnsweredImage(read_header(data), "", answer, picture=picture))
+
+    same = made(predicted())
+    assert same == made(predicted(), syntax=ImplicitVRLittleEndian, StudyDescription="new")
+    others = [made(predicted(0.8)), made(predicted(), 1), made(predicted(), PatientName="B^B")]
+    refused = content_hash(answered())
+    assert len({same, *others, refused}) == 5
 
 
 def test_the_same_answer_has_the_same_bytes() -> None:

@@ -33,7 +33,7 @@ from plainfilm.pacs.codes import CodeTable
 from plainfilm.pacs.header import Header, HeaderError, read_header
 from plainfilm.pacs.ledger import Ledger, PendingImage, ResultRow, uid_key
 from plainfilm.pacs.report import MOST_IMAGES, make_reports
-from plainfilm.pacs.results import AnsweredImage, Model, Refusal
+from plainfilm.pacs.results import AnsweredImage, Model, Refusal, content_hash
 from plainfilm.pacs.service_settings import ServiceSettings
 from plainfilm.pacs.spool import Spool
 
@@ -234,14 +234,12 @@ class Answering:
             if header.is_own_result:
                 return _Answer("own")
             if one.attempts >= MOST_DEATHS:
-                return _refuse(header, one, refusal("decoder-died"), quarantined=True)
+                return _refuse(header, refusal("decoder-died"), quarantined=True)
             if (refused := refuse(header, self._settings.secondary_capture)) is not None:
-                return _refuse(header, one, refused)
-            return await self._predict(loaded, one, header, data)
+                return _refuse(header, refused)
+            return await self._predict(loaded, header, data)
 
-    async def _predict(
-        self, loaded: LoadedBundle, one: PendingImage, header: Header, data: bytes
-    ) -> _Answer:
+    async def _predict(self, loaded: LoadedBundle, header: Header, data: bytes) -> _Answer:
         options = AnswerOptions()
         if self._settings.capture:
             label = partial(choose_label, Model.of(loaded))
@@ -251,15 +249,15 @@ class Answering:
         except InferenceError as error:
             if error.code not in IMAGE_CODES:
                 raise
-            return _refuse(header, one, refusal(error.code), quarantined=True)
+            return _refuse(header, refusal(error.code), quarantined=True)
         if (refused := refuse_prediction(answer.prediction)) is not None:
-            return _refuse(header, one, refused)
-        image = AnsweredImage(header, one.sha256, answer.prediction)
+            return _refuse(header, refused)
+        image = AnsweredImage(header, "", answer.prediction)
         if self._settings.capture:
             image = replace(
                 image, picture=answer.picture, heatmap=answer.heatmap, region=answer.region
             )
-        return _Answer("predicted", image)
+        return _Answer("predicted", replace(image, sha256=content_hash(image)))
 
     def _write(
         self, model: Model, images: Sequence[PendingImage], answers: Sequence[_Answer]
@@ -289,10 +287,9 @@ class Answering:
                 self._spool.drop_image(one.key)
 
 
-def _refuse(
-    header: Header, one: PendingImage, why: Refusal, *, quarantined: bool = False
-) -> _Answer:
-    return _Answer(why.code, AnsweredImage(header, one.sha256, refusal=why), quarantined)
+def _refuse(header: Header, why: Refusal, *, quarantined: bool = False) -> _Answer:
+    image = AnsweredImage(header, "", refusal=why)
+    return _Answer(why.code, replace(image, sha256=content_hash(image)), quarantined)
 
 
 def _is_temporary(error: Exception) -> bool:

@@ -26,6 +26,7 @@ __all__ = [
     "Refusal",
     "Result",
     "State",
+    "content_hash",
     "decimals",
     "derived_uid",
     "describe_origin",
@@ -75,7 +76,7 @@ class AnsweredImage:
     header
         The header of the image.
     sha256
-        SHA-256 of its data set, in hexadecimal digits.
+        SHA-256 of what its results are made of, see `content_hash`, in hexadecimal digits.
     prediction, refusal
         The image is refused if it has a refusal, or no prediction with a class.
     picture
@@ -232,6 +233,27 @@ def instance_number(uid: str) -> str:
     It depends on the UID alone, since results of a study are made at different times.
     """
     return str(int(uid.removeprefix("2.25.")) % 999_999 + 1)
+
+
+def content_hash(image: AnsweredImage) -> str:
+    """Return a hash of all that the results show of an image.
+
+    The transfer syntax and elements that no result has do not matter, so that an image which two
+    systems send in different encodings has one result.
+    """
+    header, prediction, why = image.header, image.prediction, image.refusal
+    parts = [f"{one.tag} {one.value}" for one in header.evidence]
+    parts += [header.body_part, header.laterality, *header.orientation, header.burned_in]
+    parts.append(f"lossy {header.is_lossy}")
+    if why is not None:
+        parts.append(why.code)
+    elif prediction is not None:
+        parts += [f"{label} {value:.5f}" for label, value in prediction.probabilities.items()]
+        parts += [f"{name} {value}" for name, value in sorted(prediction.predicted.items())]
+    digest = hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass"))
+    if image.picture is not None:
+        digest.update(image.picture.tobytes())
+    return digest.hexdigest()
 
 
 def decimals(fewest: int, *values: float) -> int:
