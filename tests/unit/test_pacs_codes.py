@@ -45,7 +45,8 @@ def test_an_unknown_label_has_a_code_of_the_private_scheme() -> None:
     assert codes.of("No Finding") == Code("NOFINDING", PRIVATE_SCHEME, "No Finding")
     long = codes.of("폐렴" * 50)
     assert re.fullmatch("L-[0-9A-F]{12}", long.value)
-    assert long.meaning == "폐렴" * 10 + "폐"
+    assert long.meaning == f"{'폐렴' * 8} {long.value}"
+    assert codes.of("x" * 70 + "1").meaning != codes.of("x" * 70 + "2").meaning
     assert codes.of("폐렴" * 51).value != long.value
     assert codes.of("a\\b").meaning == "a/b"
 

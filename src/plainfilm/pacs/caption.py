@@ -129,4 +129,7 @@ def _name(model: Model, label: str) -> str:
     if not is_drawable(label):
         return f"Label {model.task.labels.index(label) + 1} (its name is in the report)"
     name = label.replace("_", " ")
-    return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1].rstrip() + "…"
+    if len(name) <= LONGEST_NAME:
+        return name
+    number = f"… (label {model.task.labels.index(label) + 1})"  # others may begin like this one
+    return name[: LONGEST_NAME - len(number)].rstrip() + number

@@ -81,7 +81,10 @@ def _private(label: str) -> Code:
     name = _key(label).upper()
     if not _ASCII.fullmatch(name) or len(name) > SHORT_VALUE:
         name = "L-" + hashlib.sha256(_key(label).encode()).hexdigest()[:12].upper()
-    return Code(name, PRIVATE_SCHEME, code_text(label))
+    meaning = code_text(label)
+    if meaning != code_text(label, 4 * len(label)):  # cut short, it could be that of another label
+        meaning = f"{code_text(label, LONGEST_MEANING - 1 - len(name))} {name}"
+    return Code(name, PRIVATE_SCHEME, meaning)
 
 
 def _key(label: str) -> str:
@@ -94,10 +97,16 @@ def _read(path: Path) -> dict[str, Code]:
     try:
         tree = tomllib.loads(_files.read_regular(path, _files.MEBI).decode("utf-8-sig"))
     except UnicodeDecodeError as error:
-        raise ConfigError(f"the code table {path} is not text in UTF-8", received=error) from error
+        raise ConfigError(
+            f"the code table {path} is not text in UTF-8", received=error, remedy="save it as UTF-8"
+        ) from error
     except OSError as error:
         reason = _files.reason_of(error)
-        raise ConfigError(f"the code table {path} cannot be read", received=reason) from error
+        raise ConfigError(
+            f"the code table {path} cannot be read",
+            received=reason,
+            remedy="give --codes a TOML file that this user may read",
+        ) from error
     except (ValueError, RecursionError) as error:  # numbers of any length; deep nesting
         raise ConfigError(
             f"the code table {path} is not valid TOML", received=error, remedy=_REMEDY

@@ -136,7 +136,7 @@ def _rules(model: Model, evaluation: Evaluation) -> list[str]:
         ]
     if limits is not None:
         low, high = (f"{limit:.{count}f}" for limit in (limits.low, limits.high))
-        rules.append(f"undetermined from probability {low} to below {high}")
+        rules.append(f"undetermined from probability {low} to below {high}, which has precedence")
     return rules
 
 
