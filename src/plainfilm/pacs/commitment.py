@@ -21,7 +21,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined, unused-ignore]
     StorageCommitmentPushModelInstance,
 )
 
-from plainfilm.pacs.association import Answers
+from plainfilm.pacs.answers import Answers
 from plainfilm.pacs.ledger import Ledger
 from plainfilm.pacs.messages import N_ACTION
 from plainfilm.pacs.outcomes import Outcome, Outgoing, of_status, read_meta
