@@ -180,6 +180,7 @@ def test_what_is_no_uid_is_not_put_into_an_address(uid: str) -> None:
         (b"[" * 100_000, "not-json"),
         (b"\xff\xfe", "not-json"),
         (b" " * (17 << 20), "too-large"),
+        (b"[" + b"{}," * 1_000_000 + b"{}]", "too-large"),
     ],
 )
 def test_a_search_result_of_another_shape_is_an_error(body: bytes, code: str) -> None:

@@ -62,6 +62,7 @@ class Monitoring:
         gauge("waiting_images", "Images not answered yet.", self._waiting)
         gauge("oldest_image_seconds", "Age of the oldest of these.", self._oldest)
         gauge("lost_images", "Images that are missing or damaged.", self._lost)
+        gauge("given_up_fetches", "Fetches that wait for a person.", self._given_up)
         gauge("disk_free_bytes", "Free bytes of the state folder.", lambda: self._free)
 
     def close(self) -> None:
@@ -141,6 +142,9 @@ class Monitoring:
 
     def _lost(self) -> int | None:
         return None if self._summary is None else self._summary.lost
+
+    def _given_up(self) -> int | None:
+        return None if self._summary is None else sum(self._summary.given_up.values())
 
     def _oldest(self) -> float | None:
         if self._summary is None:

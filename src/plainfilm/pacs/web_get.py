@@ -24,6 +24,7 @@ from plainfilm.pacs.credentials import authorization
 
 _BLOCK = 1 << 18
 _PART_HEADERS = 16 << 10
+_MOST_VALUES = 1_000_000  # objects and arrays of a search; 16 MiB of real results have fewer
 _BUSY = (408, 425, 429, 502, 503, 504)
 _NO_ACCESS = (401, 403, 407)
 
@@ -88,8 +89,11 @@ class WebReader:
         response = self.get(path, "application/dicom+json", most)
         if response is None or not response.body:
             return []
+        text = bytes(response.body)
+        if text.count(b"{") + text.count(b"[") > _MOST_VALUES:
+            raise WebError("too-large")
         try:
-            found = json.loads(bytes(response.body))
+            found = json.loads(text)
         except (ValueError, RecursionError):
             raise WebError("not-json") from None
         if isinstance(found, dict):  # some servers send a single data set without an array
