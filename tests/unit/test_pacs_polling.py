@@ -180,6 +180,7 @@ def test_other_classes_and_own_results_are_not_fetched(trial: Trial) -> None:
     trial.poll(2)
     assert trial.archive.fetched == []
     assert len(trial.archive.listed) == 2
+    assert trial.events == [("not-fetched", "other-class")]
 
 
 @pytest.mark.parametrize("file", [b"", b"no DICOM", bytes(2000), "truncated header"])

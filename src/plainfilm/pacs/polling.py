@@ -157,6 +157,10 @@ class Poller:
         self.ledger.fetched(key)
         classes = self.settings.classes
         uids = {uid_key(one.uid): one.uid for one in found if one.sop_class in classes | {""}}
+        if len(uids) < len(found) and "other-class" not in self._problems:
+            self._problems.add("other-class")  # said once
+            remedy = "--secondary-capture, if they are Secondary Capture images"
+            self.log.write("not-fetched", reason="other-class", remedy=remedy)
         for instance in self.ledger.to_fetch(uids):
             if self.stop.is_set():
                 return
