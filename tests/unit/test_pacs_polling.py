@@ -263,7 +263,7 @@ def test_an_archive_that_is_down_is_logged_once_and_counts_no_attempt(trial: Tri
     trial.archive.add("a")
     trial.archive.error = WebError("no-connection", down=True)
     assert trial.poll(5) == "no-connection"
-    assert trial.poller.last_success is None
+    assert trial.poller.failing == "no-connection"
     trial.archive.error = None
     assert trial.poll(2) is None
     assert trial.events == [
@@ -271,7 +271,7 @@ def test_an_archive_that_is_down_is_logged_once_and_counts_no_attempt(trial: Tri
         ("polled", None),
         ("polling-continues", None),
     ]
-    assert trial.poller.last_success is not None
+    assert trial.poller.failing is None
     assert trial.ledger.failed_fetches() == []
 
 

@@ -63,8 +63,6 @@ class Poller:
     ----------
     failing
         Code of the reason why the latest round ended early, or None.
-    last_success
-        Unix time of the end of the latest complete round, or None.
     counts
         Images fetched, and attempts that failed.
     """
@@ -76,7 +74,6 @@ class Poller:
     log: Log
     on_image: Callable[[], None] = lambda: None
     failing: str | None = None
-    last_success: float | None = None
     counts: Counter[str] = field(default_factory=Counter)
     stop: threading.Event = field(default_factory=threading.Event)
     _complete: dict[str, tuple[int | None, float]] = field(default_factory=dict)
@@ -124,8 +121,6 @@ class Poller:
         for problem in sorted(self.archive.problems - self._problems):
             self.log.write("search-incomplete", reason=problem)
         self._problems |= self.archive.problems
-        if code is None:
-            self.last_success = time.time()
         if code != self.failing:
             if code is None:
                 self.log.write("polling-continues")
