@@ -27,7 +27,8 @@ ALLOWED = {
     "onnx": {"encoders", "importing", "models", "training"},
     "onnxruntime": {"network_session"},
     "optuna": {"search"},
-    "pydicom": {"phantom", "pixels"},
+    "pydicom": {"pacs", "phantom", "pixels"},
+    "pynetdicom": {"pacs"},
     "python_multipart": {"serve"},
     "ray": {"cluster"},
     "rich": set(),  # in cli.terminal only

@@ -37,6 +37,7 @@ from plainfilm._files import write_json
 from plainfilm.cli.main import main
 from plainfilm.config import load
 from plainfilm.data import load_dataset
+from plainfilm.pacs.codes import read_codes
 from plainfilm.pacs.ledger import Ledger
 from plainfilm.pacs.state_folder import LEDGER, StateLock
 from plainfilm.phantom import write_dataset
@@ -207,7 +208,7 @@ class Session:
         {
             "console": self.run_console,
             "python": self.run_python,
-            "toml": self.write_recipe,
+            "toml": self.write_toml,
             "json": json.loads,
         }[block.language](block.text)
 
@@ -220,8 +221,16 @@ class Session:
                 warnings.simplefilter("ignore", DeprecationWarning)
             exec(compile(text, "block", "exec"), self.names)
 
-    def write_recipe(self, text: str) -> None:
-        (self.folder / f"{tomllib.loads(text)['name']}.toml").write_text(text, "utf-8")
+    def write_toml(self, text: str) -> None:
+        """Write a recipe, or codes of labels, which are read at once."""
+        values = tomllib.loads(text)
+        path = self.folder / f"{values.get('name', 'codes')}.toml"
+        path.write_text(text, "utf-8")
+        if "labels" in values:
+            codes = read_codes(path)
+            assert all(
+                codes.of(label).value == one["value"] for label, one in values["labels"].items()
+            )
 
     def run_console(self, text: str) -> None:
         for line in text.replace("\\\n", " ").splitlines():

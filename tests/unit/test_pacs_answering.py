@@ -26,9 +26,10 @@ from plainfilm.inference.log import Log
 from plainfilm.pacs import answering
 from plainfilm.pacs.answering import Answering
 from plainfilm.pacs.ledger import Ledger, image_key, uid_key
-from plainfilm.pacs.results import AnsweredImage, Result, derived_uid
+from plainfilm.pacs.results import AnsweredImage, Result
 from plainfilm.pacs.service_settings import ServiceSettings
 from plainfilm.pacs.settings import DicomDestination
+from plainfilm.pacs.signature import derived_uid
 from plainfilm.pacs.spool import Spool, data_set_of, store_image
 from plainfilm.pacs.state_folder import LEDGER, StateLock
 from plainfilm.prediction import Prediction

@@ -26,17 +26,8 @@ from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 from plainfilm.explain import heat_colours, overlay
 from plainfilm.pacs.caption import Line, caption, choose_label
 from plainfilm.pacs.lettering import draw_text, load_font, wrap
-from plainfilm.pacs.results import (
-    CAPTURE_SERIES,
-    MANUFACTURER,
-    MODEL_NAME,
-    AnsweredImage,
-    Model,
-    Result,
-    derived_uid,
-    instance_number,
-    subject_of,
-)
+from plainfilm.pacs.results import AnsweredImage, Model, Result, instance_number, subject_of
+from plainfilm.pacs.signature import CAPTURE_SERIES, MANUFACTURER, MODEL_NAME, derived_uid
 from plainfilm.pixels.prepare import Box
 
 __all__ = ["draw_capture", "make_capture"]

@@ -8,18 +8,8 @@ from pydicom.dataset import Dataset
 
 from plainfilm.pacs import content_items as items
 from plainfilm.pacs.codes import PRIVATE_SCHEME, Code, CodeTable, code_text
-from plainfilm.pacs.results import (
-    DESCRIPTION,
-    MANUFACTURER,
-    MODEL_NAME,
-    AnsweredImage,
-    Evaluation,
-    Model,
-    Refusal,
-    State,
-    decimals,
-    derived_uid,
-)
+from plainfilm.pacs.results import AnsweredImage, Evaluation, Model, Refusal, State, decimals
+from plainfilm.pacs.signature import DESCRIPTION, MANUFACTURER, MODEL_NAME, derived_uid
 
 __all__ = ["content_tree"]
 

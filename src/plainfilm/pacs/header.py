@@ -16,7 +16,7 @@ from pydicom.dataset import Dataset
 
 from plainfilm.errors import DataError
 from plainfilm.pacs.identifiers import is_uid
-from plainfilm.pacs.results import MODEL_NAME, derived_uid
+from plainfilm.pacs.signature import MODEL_NAME, derived_uid
 from plainfilm.pixels.dicom_file import QUIET_PYDICOM, read_selected
 from plainfilm.pixels.element_reader import Selection, tags_of
 from plainfilm.pixels.isolation import ISOLATION

@@ -17,17 +17,13 @@ from pydicom.uid import Comprehensive3DSRStorage, ExplicitVRLittleEndian
 from plainfilm.errors import UsageError
 from plainfilm.pacs.codes import PRIVATE_SCHEME, CodeTable
 from plainfilm.pacs.content_tree import content_tree
-from plainfilm.pacs.results import (
+from plainfilm.pacs.results import AnsweredImage, Model, Result, instance_number, subject_of
+from plainfilm.pacs.signature import (
     DESCRIPTION,
     MANUFACTURER,
     MODEL_NAME,
     REPORT_SERIES,
-    AnsweredImage,
-    Model,
-    Result,
     derived_uid,
-    instance_number,
-    subject_of,
 )
 from plainfilm.pixels.dicom_file import QUIET_PYDICOM
 from plainfilm.pixels.isolation import ISOLATION

@@ -40,6 +40,7 @@ from plainfilm.pacs.acceptance import accept, file_head
 from plainfilm.pacs.identifiers import is_uid, read_identifiers
 from plainfilm.pacs.ledger import Ledger, uid_key
 from plainfilm.pacs.messages import LONGEST_REPORT
+from plainfilm.pacs.signature import MODEL_NAME
 from plainfilm.pacs.spool import Spool
 
 _REPORTS = (1, 2)  # event types: everything was stored, or something failed
@@ -61,8 +62,6 @@ PLAIN = [ImplicitVRLittleEndian, ExplicitVRLittleEndian]
 IMAGES = frozenset({ComputedRadiographyImageStorage, DigitalXRayImageStorageForPresentation})
 RESULTS = frozenset({Comprehensive3DSRStorage, SecondaryCaptureImageStorage})
 """Classes of our results. An archive may send them back; they are accepted and dropped."""
-
-_OWN_MODEL = "plainfilm"
 
 
 class Receiver:
@@ -134,7 +133,7 @@ class Receiver:
             or not (is_uid(sop_uid) and is_uid(found.study_uid))
         ):
             return MISMATCH, "mismatched"
-        if sop_class in RESULTS and found.model == _OWN_MODEL:
+        if sop_class in RESULTS and found.model == MODEL_NAME:
             return SUCCESS, "own"
         if sop_class not in self._classes:
             return NOT_SUPPORTED, "unsupported"

@@ -15,7 +15,8 @@ from plainfilm.pacs.capture import make_capture
 from plainfilm.pacs.codes import PRIVATE_SCHEME, CodeTable
 from plainfilm.pacs.header import Header, read_header
 from plainfilm.pacs.report import make_report
-from plainfilm.pacs.results import AnsweredImage, Model, derived_uid
+from plainfilm.pacs.results import AnsweredImage, Model
+from plainfilm.pacs.signature import derived_uid
 from plainfilm.prediction import Prediction
 
 _CR = "1.2.840.10008.5.1.4.1.1.1"

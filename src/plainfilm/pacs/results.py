@@ -28,18 +28,10 @@ __all__ = [
     "State",
     "content_hash",
     "decimals",
-    "derived_uid",
     "describe_origin",
     "instance_number",
     "subject_of",
 ]
-
-MANUFACTURER = MODEL_NAME = "plainfilm"
-"""Manufacturer and model name of every result, by which results are recognised when they return."""
-DESCRIPTION = "plainfilm: research only, not for diagnosis"
-"""Description of both series, and name of the device that observes."""
-REPORT_SERIES, CAPTURE_SERIES = 9001, 9002
-"""Numbers of the two series of a study."""
 
 State = Literal["present", "absent", "undetermined"]
 
@@ -267,15 +259,3 @@ def decimals(fewest: int, *values: float) -> int:
         if len({round(value, count) for value in values}) == different:
             return count
     return 9
-
-
-def derived_uid(*parts: str) -> str:
-    """Return the same valid UID for the same texts, and another one for others.
-
-    It is a UUID of version 8 under the root 2.25 (PS3.5 annex B.2).
-    """
-    digest = hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).digest()
-    number = int.from_bytes(digest[:16], "big")
-    number = number & ~(0xF << 76) | 8 << 76
-    number = number & ~(3 << 62) | 2 << 62
-    return f"2.25.{number}"
