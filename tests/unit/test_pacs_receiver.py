@@ -60,9 +60,9 @@ from plainfilm.pacs.state_folder import LEDGER, StateLock
 
 MIB = 1 << 20
 QUICK = NetworkLimits(
-    pdu_seconds=0.5,
-    handshake_seconds=0.5,
-    idle_seconds=0.9,
+    pdu_seconds=1,
+    handshake_seconds=1,
+    idle_seconds=2,
     message_seconds=3,
     turn_seconds=1,
     stop_seconds=3,
@@ -99,14 +99,14 @@ class Running:
         found = next(line for line in text.splitlines() if line.startswith(f"{name}:"))
         return int(found.split()[1]) * (1024 if found.endswith("kB") else 1)
 
-    def quiet(self, seconds: float = 5) -> int:
+    def quiet(self, seconds: float = 15) -> int:
         """Wait until no thread of a connection is left; return how many are."""
         end = time.monotonic() + seconds
         while (extra := self.status("Threads") - 3) > 0 and time.monotonic() < end:
             time.sleep(0.02)
         return extra
 
-    def counted(self, name: str, least: int = 1, seconds: float = 3) -> int:
+    def counted(self, name: str, least: int = 1, seconds: float = 10) -> int:
         end = time.monotonic() + seconds
         while (found := self.process.counts[name]) < least and time.monotonic() < end:
             time.sleep(0.02)
@@ -319,7 +319,7 @@ def test_each_address_has_few_connections(receiver: Running) -> None:
     with contextlib.ExitStack() as stack:
         for _ in range(40):
             stack.enter_context(Wire(receiver.port))
-        assert echo(receiver.port, source=OTHER, seconds=1)
+        assert echo(receiver.port, source=OTHER)
         assert receiver.status("Threads") <= 3 + 3 * 5
         assert receiver.counted("refused_limit", 36) >= 36
     assert receiver.quiet() == 0
@@ -358,7 +358,7 @@ def test_hostile_messages_end_their_association_alone(receiver: Running, name: s
         with contextlib.suppress(OSError):
             wire.send(garbage()[name])
         began = time.monotonic()
-        assert echo(receiver.port, source=OTHER, seconds=1)
+        assert echo(receiver.port, source=OTHER)
         with contextlib.suppress(OSError):
             while wire.receive()[0]:
                 pass
@@ -389,7 +389,7 @@ def requests() -> dict[str, bytes]:
 def test_hostile_requests_for_an_association(receiver: Running, name: str) -> None:
     with Wire(receiver.port) as wire:
         wire.send(requests()[name])
-        assert echo(receiver.port, source=OTHER, seconds=1)
+        assert echo(receiver.port, source=OTHER)
         with contextlib.suppress(OSError):
             while wire.receive()[0]:
                 pass
@@ -397,11 +397,11 @@ def test_hostile_requests_for_an_association(receiver: Running, name: str) -> No
 
 
 def test_requests_that_cannot_be_read_hold_no_connection(tmp_path: Path) -> None:
-    with running(tmp_path / "state", limits=NetworkLimits()) as receiver:
+    with running(tmp_path / "state", limits=NetworkLimits(pdu_seconds=60)) as receiver:
         for name in ("no title", "empty", "cut off"):
             with Wire(receiver.port) as wire:
                 wire.send(requests()[name])
-        assert receiver.quiet(2) == 0
+        assert receiver.quiet() == 0
 
 
 def test_mutated_messages_leave_nothing(receiver: Running) -> None:
@@ -413,7 +413,7 @@ def test_mutated_messages_leave_nothing(receiver: Running) -> None:
             raw[at] = random.integers(0, 256)
         with contextlib.suppress(OSError), Wire(receiver.port, seconds=1) as wire:
             wire.send(bytes(raw[: random.integers(1, len(raw) + 1)]))
-    assert echo(receiver.port, source=OTHER, seconds=1)
+    assert echo(receiver.port, source=OTHER)
     assert receiver.quiet() == 0
     assert receiver.process.restarts == 0
     assert len(receiver.files()) <= files + 1
@@ -466,17 +466,22 @@ def test_large_images_come_one_after_the_other(receiver: Running) -> None:
 def test_a_peer_that_leaves_while_it_waits_for_memory_is_counted(receiver: Running) -> None:
     assert receiver.quiet() == 0
     before = receiver.process.counts["refused_memory"]
-    with contextlib.ExitStack() as stack:
-        for source in ("127.0.0.1", OTHER):
-            wire = stack.enter_context(Wire(receiver.port, source=source))
-            assert wire.associate() == ACCEPT
-            wire.send(message(value(IMAGE, COMMAND | LAST, command())))
-            with contextlib.suppress(TimeoutError):
-                wire.socket.settimeout(0.3)
-                wire.send(message(value(IMAGE, 0, bytes(100_000))) * 30)
-        assert echo(receiver.port, source="127.0.0.3", seconds=1)
-        wire.socket.close()
-        assert receiver.counted("refused_memory", before + 1, 1) == before + 1
+    # The second peer waits if the first one has the room by then, which depends on the scheduler.
+    for _ in range(5):
+        with contextlib.ExitStack() as stack:
+            for source in ("127.0.0.1", OTHER):
+                wire = stack.enter_context(Wire(receiver.port, source=source))
+                assert wire.associate() == ACCEPT
+                wire.send(message(value(IMAGE, COMMAND | LAST, command())))
+                with contextlib.suppress(TimeoutError):
+                    wire.socket.settimeout(0.3)
+                    wire.send(message(value(IMAGE, 0, bytes(100_000))) * 30)
+            assert echo(receiver.port, source="127.0.0.3")
+            wire.socket.close()
+            if receiver.counted("refused_memory", before + 1, 1) > before:
+                break
+        assert receiver.quiet() == 0
+    assert receiver.process.counts["refused_memory"] == before + 1
 
 
 def test_messages_that_were_too_long_leave_no_memory(receiver: Running) -> None:
