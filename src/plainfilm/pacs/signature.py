@@ -1,4 +1,4 @@
-"""What all results have in common: how they are named, numbered and recognised."""
+"""Defines what all results have in common: how they are named, numbered and recognised."""
 
 from __future__ import annotations
 
