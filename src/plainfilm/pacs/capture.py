@@ -187,7 +187,7 @@ def _describe(model: Model, image: AnsweredImage) -> Dataset:
     made.SeriesInstanceUID = derived_uid("captures", *subject_of(image), model.bundle_id)
     made.SeriesNumber = CAPTURE_SERIES
     made.InstanceNumber = instance_number(made.SOPInstanceUID)
-    made.SeriesDescription = "Heat map. Research only, not for diagnosis."
+    made.SeriesDescription = "plainfilm picture: research only, not for diagnosis"
     # Other: an archive or a program that looks for radiographs must not find this one.
     made.Modality = "OT"
     if header.body_part:

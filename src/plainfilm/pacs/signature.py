@@ -16,7 +16,7 @@ __all__ = [
 MANUFACTURER = MODEL_NAME = "plainfilm"
 """Manufacturer and model name of every result, by which results are recognised when they return."""
 DESCRIPTION = "plainfilm: research only, not for diagnosis"
-"""Description of both series, and name of the device that observes."""
+"""Description of the series of reports, and name of the device that observes."""
 REPORT_SERIES, CAPTURE_SERIES = 9001, 9002
 """Numbers of the two series of a study."""
 
