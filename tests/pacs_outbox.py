@@ -31,7 +31,7 @@ from plainfilm.pacs.state_folder import StateLock
 
 REPORT = "1.2.840.10008.5.1.4.1.1.88.34"
 CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
-QUICK = StepSeconds(connect=2, negotiate=0.4, answer=0.4)
+QUICK = StepSeconds(connect=2, negotiate=1, answer=1)
 
 
 def result_file(uid: str, kind: str = "report", syntax: str = ExplicitVRLittleEndian) -> bytes:

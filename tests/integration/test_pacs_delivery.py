@@ -198,7 +198,7 @@ def test_a_result_that_is_not_committed_is_sent_again(outbox: Outbox) -> None:
     handlers = [(evt.EVT_C_STORE, store), (evt.EVT_N_ACTION, action)]
     with scp(*handlers) as to:
         outbox.add([to], ["2.25.301", "2.25.302"])
-        with outbox.delivering([to], commit=True):
+        with outbox.delivering([to], commit=True, seconds=StepSeconds()):
             assert wait_until(lambda: complete(outbox))
     assert stored == ["2.25.301", "2.25.302", "2.25.301"]
     assert asked == [["2.25.301", "2.25.302"], ["2.25.301"]]

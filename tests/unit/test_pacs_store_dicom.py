@@ -167,7 +167,7 @@ def aborts(event: Any) -> int:
 
 
 def stalls(event: Any) -> int:
-    time.sleep(1)
+    time.sleep(2.5)
     return 0
 
 
@@ -221,10 +221,10 @@ def test_only_the_response_to_the_request_counts(name: str, tmp_path: Path) -> N
     started = time.monotonic()
     with scp(store) as to:
         paths = [write(tmp_path, f"2.25.{n}") for n in range(3)]
-        found = send(to, *paths, seconds=StepSeconds(answer=20))
+        found = send(to, *paths, seconds=StepSeconds(answer=200))
         assert found == ["later no-answer", "delivered 0000", "delivered 0000"]
         assert asked[-2:] == [1, 2]
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 60
 
 
 def test_a_response_that_comes_twice_is_not_the_one_to_the_next_request(tmp_path: Path) -> None:
@@ -258,7 +258,7 @@ def test_peers_that_are_no_archive_cost_bounded_time(behaviour: str, tmp_path: P
     with raw_server(GARBAGE[behaviour]) as port:
         found = send(DicomDestination("ARCHIVE", "127.0.0.1", port), write(tmp_path, "2.25.1"))
     assert found[0].startswith("later no-")
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 20
 
 
 FLOODS = {

@@ -278,7 +278,7 @@ def test_servers_that_never_end_cost_bounded_time(behaviour: str, files: list[Pa
     with raw_server(lambda own: serve(own) and None) as port:
         (found,) = send(f"http://127.0.0.1:{port}", files[:1])
     assert found.startswith(expected)
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 20
 
 
 def test_a_connection_that_the_server_closed_is_opened_again(files: list[Path]) -> None:
