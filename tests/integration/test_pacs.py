@@ -342,7 +342,9 @@ def test_kill_9_loses_no_image_and_answers_none_twice(
         assert done, (own.lines[-5:], own.files("spool"))
         counts = Counter(len(results(archive, name)) for name in names)
         assert counts == {1: 40}
-        assert own.files("spool") == own.files("quarantine") == []
+        assert own.files("spool") == []
+        # A kill between the file and its record leaves a file that the ledger does not know.
+        assert len(own.files("quarantine")) <= 2
         assert own.stop() == 0
     finally:
         own.kill()
