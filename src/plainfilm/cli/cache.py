@@ -11,7 +11,7 @@ import argparse
 import time
 from pathlib import Path
 
-from plainfilm.cli.sources import options_of
+from plainfilm.cli.sources import day_count, options_of
 
 EXAMPLE = "plainfilm cache prune --days 30"
 
@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = ("size", "list", "prune", "clear")
     parser.add_argument("action", nargs="?", default="list", choices=actions)
     add = options_of(parser)
-    add("--days N", "with prune: also what was not used for N days", type=_days)
+    add("--days N", "with prune: also what was not used for N days", type=day_count)
     add("--cache FOLDER", "the cache (default: the user's cache folder)", type=Path)
 
 
@@ -54,16 +54,6 @@ def run(args: argparse.Namespace) -> int:
         if rows and args.action == "list":
             print(table(rows, right=(1, 2)))
     return 0
-
-
-def _days(text: str) -> float:
-    try:
-        days = float(text)
-    except ValueError:
-        days = -1.0
-    if not 0 <= days < 1e6:
-        raise argparse.ArgumentTypeError(f"must be a number of days, 0 or more, not {text!r}")
-    return days
 
 
 def _size(count: int) -> str:

@@ -19,7 +19,7 @@ import argparse
 import time
 from pathlib import Path
 
-from plainfilm.cli.sources import options_of
+from plainfilm.cli.sources import day_count, options_of
 
 EXAMPLE = "plainfilm pacs status state"
 _DAYS = 30.0
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = options_of(parser)
     add("--json", "with status: print a JSON document")
     words = "with purge: remove what was finished for longer than DAYS (default: 30)"
-    add("--older-than DAYS", words, type=_days)
+    add("--older-than DAYS", words, type=day_count)
     add("--parked", "with purge: also give up what waits for a person")
 
 
@@ -112,13 +112,3 @@ def _purge(folder: Path, days: float, *, parked: bool) -> int:
         count = plural(purged.abandoned, "delivery", "deliveries")
         print(f"gave up {count} of parked results")
     return 0
-
-
-def _days(text: str) -> float:
-    try:
-        days = float(text)
-    except ValueError:
-        days = -1.0
-    if not 0 <= days < 1e6:
-        raise argparse.ArgumentTypeError(f"must be a number of days, 0 or more, not {text!r}")
-    return days

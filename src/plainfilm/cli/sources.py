@@ -81,6 +81,17 @@ def add_cache_arguments(parser: argparse.ArgumentParser) -> None:
     add("--workers N", "decoding processes (default: one per core)", type=worker_count)
 
 
+def day_count(text: str) -> float:
+    """Read a number of days; an option's type."""
+    try:
+        days = float(text)
+    except ValueError:
+        days = -1.0
+    if not 0 <= days < 1e6:
+        raise argparse.ArgumentTypeError(f"must be a number of days, 0 or more, not {text!r}")
+    return days
+
+
 def worker_count(text: str) -> int:
     """Return a number of processes or threads: an integer, 0 or more.
 

@@ -11,7 +11,7 @@ import ssl
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from plainfilm.errors import UsageError
@@ -55,7 +55,7 @@ class DeliverySettings:
     credentials: Path | None = None
     commit: bool = False
     seconds: StepSeconds = DEFAULT_SECONDS
-    backoff: Backoff = Backoff()  # noqa: RUF009
+    backoff: Backoff = field(default_factory=Backoff)
 
 
 class Delivery:

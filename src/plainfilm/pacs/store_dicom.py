@@ -11,7 +11,7 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import _config
 from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext, build_context
-from pynetdicom.sop_class import (  # type: ignore[attr-defined, unused-ignore]
+from pynetdicom.sop_class import (
     Comprehensive3DSRStorage,
     SecondaryCaptureImageStorage,
 )
